@@ -1,0 +1,3 @@
+"""CineTrack: causal tumour tracking in the cine-MR of MR-linacs."""
+
+__version__ = "0.1.0"

@@ -1,0 +1,1 @@
+"""The `cinetrack` command: one module a subcommand, all of them parse, call the library and write."""

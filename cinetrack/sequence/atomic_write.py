@@ -1,0 +1,37 @@
+"""Write to a temporary name beside the target, then rename: a reader never sees half a file."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+
+@contextmanager
+def atomic_path(target: Path) -> Iterator[Path]:
+    """Yield a temporary path with the target's ending; rename it to `target` on success, delete it otherwise.
+
+    Parent folders are made. Leaves `target` as it was when the block raises.
+    """
+    target.parent.mkdir(parents=True, exist_ok=True)
+    suffix = "".join(target.suffixes[-2:]) if target.suffix == ".gz" else target.suffix
+    handle, name = tempfile.mkstemp(dir=target.parent, prefix=f".{target.stem}.", suffix=suffix)
+    os.close(handle)
+    temporary = Path(name)
+    try:
+        yield temporary
+        # mkstemp makes files private; an output is for whoever may read the folder.
+        umask = os.umask(0)
+        os.umask(umask)
+        temporary.chmod(0o666 & ~umask)
+        os.replace(temporary, target)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def write_text_atomically(target: Path, text: str) -> None:
+    """Write `text` as UTF-8 to `target` by way of a temporary name."""
+    with atomic_path(target) as temporary:
+        temporary.write_text(text, encoding="utf-8")

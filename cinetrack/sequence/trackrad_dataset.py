@@ -1,0 +1,173 @@
+"""TrackRAD2025 dataset folders: labelled, unlabelled with several series a patient, and extra observers.
+
+    <patient>/{field-strength.json | b-field-strength.json, frame-rate[N].json, scanned-region[N].json}
+    <patient>/images/<patient>_frames[N].mha
+    <patient>/targets/{<patient>_first_label.mha, <patient>_labels.mha, <patient>_labels<observer>.mha}
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+
+from cinetrack.errors import InputError
+from cinetrack.sequence.atomic_write import write_text_atomically
+from cinetrack.sequence.cine_sequence import CineSequence
+from cinetrack.sequence.grand_challenge import LoadedCase, load_case
+from cinetrack.sequence.image_files import ImageGeometry, read_masks, read_series, write_masks, write_series
+from cinetrack.sequence.json_files import read_positive_number, read_word
+
+FIELD_STRENGTH_NAMES = ("b-field-strength.json", "field-strength.json")
+
+
+@dataclass(frozen=True)
+class CaseFiles:
+    """Where the files of one series lie. Nothing is read until a method asks for it."""
+
+    patient_id: str
+    folder: Path
+    series_path: Path
+    scan: str = ""  # "" for the first series, "2", "3", ... for further ones
+    first_label_path: Path | None = None
+    labels_path: Path | None = None
+    observer_labels: dict[str, Path] = field(default_factory=dict)  # further observers by the name in the file
+
+    @property
+    def case_id(self) -> str:
+        """The patient's name, with the series' number where there are several."""
+        return f"{self.patient_id}_scan{self.scan}" if self.scan else self.patient_id
+
+    def frame_rate_hz(self) -> float:
+        """Frame rate of this series, Hz."""
+        return read_positive_number(self._json("frame-rate"), "Hz")
+
+    def field_strength_t(self) -> float:
+        """Field strength, T, from either spelling of the file's name."""
+        found = [self.folder / name for name in FIELD_STRENGTH_NAMES if (self.folder / name).exists()]
+        return read_positive_number(found[0] if found else self.folder / FIELD_STRENGTH_NAMES[0], "T")
+
+    def region(self) -> str:
+        """Scanned region of this series."""
+        return read_word(self._json("scanned-region"), "scanned region")
+
+    def read_sequence(self) -> tuple[CineSequence, ImageGeometry]:
+        """The series with its frame rate, field strength and region. Raises InputError naming the bad file."""
+        frames, geometry = read_series(self.series_path)
+        sequence = CineSequence(
+            frames, geometry.spacing_mm, self.frame_rate_hz(), self.field_strength_t(), self.region()
+        )
+        return sequence, geometry
+
+    def read_case(self) -> LoadedCase:
+        """The series with its first-frame mask. Raises InputError where the series has none."""
+        if self.first_label_path is None:
+            raise InputError(
+                f"{self.folder / 'targets' / f'{self.patient_id}_first_label.mha'}: "
+                "expected the first-frame mask, found none"
+            )
+        return load_case(
+            self.case_id,
+            self.series_path,
+            self.first_label_path,
+            self.frame_rate_hz(),
+            self.field_strength_t(),
+            self.region(),
+        )
+
+    def read_labels(self, observer: str | None = None) -> np.ndarray:
+        """True masks of every frame, (T, H, W) bool, by the main observer or a named further one."""
+        path = self.labels_path if observer is None else self.observer_labels.get(observer)
+        if path is None:
+            raise InputError(f"{self.folder / 'targets'}: expected labels of {observer or 'every frame'}, found none")
+        return read_masks(path)[0]
+
+    def _json(self, stem: str) -> Path:
+        # A further series without a file of its own shares the first one's.
+        own = self.folder / f"{stem}{self.scan}.json"
+        return own if own.exists() else self.folder / f"{stem}.json"
+
+
+def find_cases(root: Path) -> list[CaseFiles]:
+    """The series below a dataset folder, or of a single patient's folder, sorted by patient and series.
+
+    A subfolder counts as a patient where it has `images/` or `targets/`.
+
+    Raises:
+        InputError: `root` is missing, or holds no patient.
+    """
+    if not root.is_dir():
+        raise InputError(f"{root}: expected a TrackRAD2025 dataset or patient folder, found none")
+    if _is_patient(root):
+        return cases_of_patient(root.resolve())
+    patients = sorted(path for path in root.iterdir() if path.is_dir() and _is_patient(path))
+    if not patients:
+        raise InputError(f"{root}: expected patient folders with images/<patient>_frames.mha, found none")
+    return [case for patient in patients for case in cases_of_patient(patient)]
+
+
+def cases_of_patient(folder: Path) -> list[CaseFiles]:
+    """The series of one patient. A missing first series is reported when it is read, not here."""
+    patient = folder.name
+    images, targets = folder / "images", folder / "targets"
+    # The patient's name before "_frames" is the rule; the bare name is seen in unlabelled folders.
+    pattern = re.compile(rf"(?:{re.escape(patient)}_)?frames(\d*)\.(?:mha|tiff?)", re.IGNORECASE)
+    found = {match.group(1): path for path in _files(images) if (match := pattern.fullmatch(path.name))}
+    if not found:
+        found = {"": images / f"{patient}_frames.mha"}
+    label_pattern = re.compile(rf"{re.escape(patient)}_labels_?(.+)\.mha")
+    observers = {m.group(1): path for path in _files(targets) if (m := label_pattern.fullmatch(path.name))}
+    cases = []
+    for scan in sorted(found, key=lambda text: int(text or 1)):
+        labelled = scan in ("", "1")
+        cases.append(
+            CaseFiles(
+                patient_id=patient,
+                folder=folder,
+                series_path=found[scan],
+                scan=scan,
+                first_label_path=_existing(targets / f"{patient}_first_label{scan}.mha"),
+                labels_path=_existing(targets / f"{patient}_labels.mha") if labelled else None,
+                observer_labels=observers if labelled else {},
+            )
+        )
+    return cases
+
+
+def write_case(
+    root: Path, case_id: str, sequence: CineSequence, labels: np.ndarray | None, geometry: ImageGeometry | None = None
+) -> Path:
+    """Write a series, and its labels where there are any, as a patient's folder below `root`; returns the folder.
+
+    Args:
+        labels: (T, H, W) bool; the first frame's is also written by itself.
+        geometry: as read; by default the sequence's spacing at the origin.
+    """
+    folder = root / case_id
+    geometry = geometry or ImageGeometry.in_plane(sequence.spacing_mm)
+    write_series(folder / "images" / f"{case_id}_frames.mha", sequence.frames, geometry)
+    if labels is not None:
+        write_masks(folder / "targets" / f"{case_id}_labels.mha", labels, geometry)
+        write_masks(folder / "targets" / f"{case_id}_first_label.mha", labels[:1], geometry)
+    for name, value in (
+        ("b-field-strength", sequence.field_strength_t),
+        ("frame-rate", sequence.frame_rate_hz),
+        ("scanned-region", sequence.region),
+    ):
+        write_text_atomically(folder / f"{name}.json", json.dumps(value))
+    return folder
+
+
+def _is_patient(folder: Path) -> bool:
+    return (folder / "images").is_dir() or (folder / "targets").is_dir()
+
+
+def _files(folder: Path) -> list[Path]:
+    return sorted(path for path in folder.iterdir() if path.is_file()) if folder.is_dir() else []
+
+
+def _existing(path: Path) -> Path | None:
+    return path if path.exists() else None
