@@ -42,4 +42,5 @@ def min_max_8bit(frame: np.ndarray) -> np.ndarray:
     low, high = values.min(), values.max()
     if high <= low:
         return np.zeros(values.shape, dtype=np.uint8)
-    return ((values - low) / (high - low) * 255.0).astype(np.uint8)
+    # 1e-9 keeps whole numbers whole through the division, so that scaling a scaled frame changes nothing.
+    return ((values - low) / (high - low) * 255.0 + 1e-9).astype(np.uint8)

@@ -1,0 +1,40 @@
+"""Turn a bundle's tracker settings into a tracker on a device."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from cinetrack.bundle.manifest import Bundle, RegistrationSpec, Sam2Spec, StaticSpec, open_bundle
+from cinetrack.tracking.protocol import Tracker
+
+
+def load_tracker(bundle: Path | str | Bundle, device: str = "cpu") -> Tracker:
+    """Load the tracker of a model bundle.
+
+    Args:
+        bundle: the bundle's folder, or an opened one.
+        device: "cpu", "cuda", "cuda:1" or "auto" (a GPU where there is one).
+    Raises:
+        BundleError: the bundle is incomplete, altered or not understood.
+        InputError: no such device here.
+    """
+    opened = bundle if isinstance(bundle, Bundle) else open_bundle(Path(bundle))
+    spec = opened.tracker
+    # Each kind's imports stay with it: registration needs no torch, and torch takes seconds to import.
+    match spec:
+        case StaticSpec():
+            from cinetrack.tracking.static import StaticTracker
+
+            return StaticTracker()
+        case RegistrationSpec():
+            from cinetrack.tracking.registration import RegistrationTracker
+
+            return RegistrationTracker(spec.settings)
+        case Sam2Spec():
+            from cinetrack.tracking.device import choose_device, native_precision
+            from cinetrack.tracking.sam2.tracker import Sam2Tracker
+
+            chosen = choose_device(device)
+            return Sam2Tracker.load(
+                spec.config, opened.folder / spec.checkpoint, opened.folder, chosen, native_precision(chosen)
+            )

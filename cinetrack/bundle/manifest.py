@@ -1,0 +1,264 @@
+"""`bundle.json`: what a model bundle holds and how it is to be run.
+
+    {"name": ...,
+     "tracker": {"kind": "sam2", "config": ..., "checkpoint": ...} | {"kind": "registration", ...settings}
+              | {"kind": "static"},
+     "refiner": null | {"folder", "folds", "checkpoint", "window", "tile_step_size", "mirroring"},
+     "files": {relative path: sha256}}
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from cinetrack.bundle.checksum import sha256_of
+from cinetrack.errors import BundleError, InputError
+from cinetrack.sequence.json_files import read_json
+from cinetrack.tracking.registration import RegistrationSettings
+
+MANIFEST_NAME = "bundle.json"
+
+
+@dataclass(frozen=True)
+class StaticSpec:
+    """The first mask copied; no settings."""
+
+    kind: str = "static"
+
+
+@dataclass(frozen=True)
+class RegistrationSpec:
+    """Dense registration with its settings."""
+
+    settings: RegistrationSettings = RegistrationSettings()
+    kind: str = "registration"
+
+
+@dataclass(frozen=True)
+class Sam2Spec:
+    """SAM2: the name of one of sam2's own configurations or a yaml in the bundle, and a checkpoint in the bundle."""
+
+    config: str
+    checkpoint: str
+    kind: str = "sam2"
+
+
+TrackerSpec = StaticSpec | RegistrationSpec | Sam2Spec
+
+
+@dataclass(frozen=True)
+class RefinerSpec:
+    """An nnU-Net trained-model folder in the bundle, and how to run it.
+
+    Attributes:
+        folder: relative to the bundle; holds dataset.json, plans.json and fold_*.
+        folds: averaged; numbers, or "all" for the one model trained on everything.
+        checkpoint: file name within each fold.
+        window: frames that the network sees, the current one included.
+        tile_step_size: distance of neighbouring tiles as a fraction of the patch, in (0, 1].
+        mirroring: test-time mirroring over the axes that the checkpoint allows.
+    """
+
+    folder: str
+    folds: tuple[int | str, ...] = (0,)
+    checkpoint: str = "checkpoint_final.pth"
+    window: int = 5
+    tile_step_size: float = 0.05
+    mirroring: bool = True
+
+    def __post_init__(self) -> None:
+        if not self.folds or any(
+            fold != "all" and (isinstance(fold, bool) or not isinstance(fold, int)) for fold in self.folds
+        ):
+            raise BundleError(f'refiner.folds: expected fold numbers or "all", found {list(self.folds)}')
+        if isinstance(self.window, bool) or not isinstance(self.window, int) or self.window < 1:
+            raise BundleError(f"refiner.window: expected a whole number of frames from 1 on, found {self.window}")
+        if isinstance(self.tile_step_size, bool) or not (
+            isinstance(self.tile_step_size, (int, float)) and 0 < self.tile_step_size <= 1
+        ):
+            raise BundleError(f"refiner.tile_step_size: expected a fraction in (0, 1], found {self.tile_step_size}")
+        if not isinstance(self.mirroring, bool):
+            raise BundleError(f"refiner.mirroring: expected true or false, found {self.mirroring}")
+
+    @property
+    def files(self) -> list[str]:
+        """The files that the refiner is loaded from, relative to the bundle."""
+        names = ["dataset.json", "plans.json", *(f"fold_{fold}/{self.checkpoint}" for fold in self.folds)]
+        return [str(PurePosixPath(self.folder) / name) for name in names]
+
+
+@dataclass(frozen=True)
+class Bundle:
+    """A model bundle whose manifest is understood and whose files are as they were when it was made.
+
+    Attributes:
+        folder: where it lies.
+        fingerprint: sha256 of the manifest, and so, by the sums it holds, of everything.
+    """
+
+    folder: Path
+    name: str
+    tracker: TrackerSpec
+    refiner: RefinerSpec | None
+    fingerprint: str
+
+    @property
+    def description(self) -> str:
+        """For logs: the name, the tracker and the refiner."""
+        refined = "nnU-Net refiner" if self.refiner else "no refiner"
+        return f"{self.name} ({self.tracker.kind} tracker, {refined})"
+
+
+def open_bundle(folder: Path) -> Bundle:
+    """Read and verify a bundle.
+
+    Raises:
+        BundleError: no or a malformed manifest, an unknown key, a file that is missing, outside the bundle, without a
+            checksum, or altered.
+    """
+    path = folder / MANIFEST_NAME
+    if not path.is_file():
+        raise BundleError(f"{path}: expected a model bundle's manifest, found none")
+    try:
+        document = read_json(path)
+        _expect_keys(document, "bundle", ("name", "tracker", "refiner", "files"), optional=())
+        if not isinstance(document["name"], str) or not document["name"].strip():
+            raise BundleError(f"name: expected a non-empty string, found {document['name']!r}")
+        tracker = _read_tracker(document["tracker"])
+        refiner = None if document["refiner"] is None else _read_refiner(document["refiner"])
+        files = _read_files(document["files"])
+        _expect_covered(needed_files(tracker, refiner), files)
+    except BundleError as error:
+        raise BundleError(f"{path}: {error}") from None
+    except InputError as error:
+        raise BundleError(str(error)) from None
+    for name, expected in files.items():
+        _verify(folder / name, expected)
+    return Bundle(folder, document["name"], tracker, refiner, hashlib.sha256(path.read_bytes()).hexdigest())
+
+
+def manifest_of(name: str, tracker: TrackerSpec, refiner: RefinerSpec | None, files: dict[str, str]) -> str:
+    """The text of a `bundle.json`; `files` maps relative paths to sha256."""
+    settings = dataclasses.asdict(tracker)
+    settings = {"kind": settings.pop("kind"), **settings.pop("settings", {}), **settings}
+    document = {
+        "name": name,
+        "tracker": settings,
+        "refiner": None if refiner is None else dataclasses.asdict(refiner),
+        "files": files,
+    }
+    return json.dumps(document, indent=2) + "\n"
+
+
+def needed_files(tracker: TrackerSpec, refiner: RefinerSpec | None) -> list[str]:
+    """The files that a bundle of these settings must hold, relative to it."""
+    needed: list[str] = []
+    if isinstance(tracker, Sam2Spec):
+        needed.append(tracker.checkpoint)
+        if not _is_published(tracker.config):
+            needed.append(tracker.config)
+    if refiner is not None:
+        needed.extend(refiner.files)
+    return needed
+
+
+def _is_published(config: str) -> bool:
+    from cinetrack.tracking.sam2.architecture import is_published_config  # imports torch: only for SAM2 bundles
+
+    return is_published_config(config)
+
+
+def _read_tracker(value: Any) -> TrackerSpec:
+    kinds = ("sam2", "registration", "static")
+    kind = value.get("kind") if isinstance(value, dict) else None
+    if kind not in kinds:
+        raise BundleError(f"tracker.kind: expected one of {', '.join(kinds)}, found {kind!r}")
+    if kind == "sam2":
+        _expect_keys(value, "tracker", ("kind", "config", "checkpoint"), optional=())
+        for key in ("config", "checkpoint"):
+            if not isinstance(value[key], str):
+                raise BundleError(f"tracker.{key}: expected a file name, found {value[key]!r}")
+        return Sam2Spec(_inside(value["config"]), _inside(value["checkpoint"]))
+    if kind == "static":
+        _expect_keys(value, "tracker", ("kind",), optional=())
+        return StaticSpec()
+    settings = {field.name for field in dataclasses.fields(RegistrationSettings)}
+    _expect_keys(value, "tracker", ("kind",), optional=settings)
+    given = {key: value[key] for key in settings & value.keys()}
+    for key, setting in given.items():
+        numbers = setting if key == "window_percentiles" else [setting]
+        whole = key != "window_percentiles"
+        if not isinstance(numbers, list) or (not whole and len(numbers) != 2) or any(
+            isinstance(n, bool) or not isinstance(n, int if whole else (int, float)) for n in numbers
+        ):
+            raise BundleError(f"tracker.{key}: expected {'a whole number' if whole else 'two numbers'}, found {setting!r}")
+    if "window_percentiles" in given:
+        given["window_percentiles"] = tuple(given["window_percentiles"])
+    try:
+        return RegistrationSpec(RegistrationSettings(**given))
+    except InputError as error:
+        raise BundleError(str(error)) from None
+
+
+def _read_refiner(value: Any) -> RefinerSpec:
+    names = [field.name for field in dataclasses.fields(RefinerSpec)]
+    _expect_keys(value, "refiner", ("folder",), optional=names)
+    for key in ("folder", "checkpoint"):
+        if key in value and not isinstance(value[key], str):
+            raise BundleError(f"refiner.{key}: expected a name, found {value[key]!r}")
+    if "folds" in value and not isinstance(value["folds"], list):
+        raise BundleError(f"refiner.folds: expected a list, found {value['folds']!r}")
+    options = dict(value)
+    if "folds" in options:
+        options["folds"] = tuple(options["folds"])
+    _inside(options["folder"])
+    return RefinerSpec(**options)
+
+
+def _read_files(value: Any) -> dict[str, str]:
+    if not isinstance(value, dict):
+        raise BundleError(f"files: expected {{relative path: sha256}}, found {value!r}")
+    for name, checksum in value.items():
+        _inside(name)
+        if not isinstance(checksum, str) or len(checksum) != 64 or set(checksum) - set("0123456789abcdef"):
+            raise BundleError(f"files: expected a sha256 (64 hexadecimal digits) for {name}, found {checksum!r}")
+    return value
+
+
+def _expect_keys(value: Any, where: str, required: Iterable[str], optional: Iterable[str]) -> None:
+    if not isinstance(value, dict):
+        raise BundleError(f"{where}: expected an object with {', '.join(required)}, found {value!r}")
+    missing = [key for key in required if key not in value]
+    unknown = sorted(value.keys() - {*required, *optional})
+    if missing:
+        raise BundleError(f"{where}: expected the keys {', '.join(required)}, found no {', '.join(missing)}")
+    if unknown:
+        known = ", ".join(sorted({*required, *optional}))
+        raise BundleError(f"{where}: expected only the keys {known}, found {', '.join(unknown)}")
+
+
+def _inside(name: str) -> str:
+    path = PurePosixPath(name)
+    if not name or path.is_absolute() or ".." in path.parts or "\\" in name:
+        raise BundleError(f"expected a path inside the bundle, found {name!r}")
+    return name
+
+
+def _expect_covered(needed: list[str], files: dict[str, str]) -> None:
+    for name in needed:
+        if name not in files:
+            raise BundleError(f"files: expected a sha256 for {name}, which the bundle loads, found none")
+
+
+def _verify(path: Path, expected: str) -> None:
+    if not path.is_file():
+        raise BundleError(f"{path}: expected a file of the bundle, found none")
+    found = sha256_of(path)
+    if found != expected:
+        raise BundleError(f"{path}: expected sha256 {expected}, found {found}")

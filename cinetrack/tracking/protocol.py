@@ -1,0 +1,160 @@
+"""What every tracker is: start on an outlined frame, then one frame in and one mask out, in acquisition order.
+
+A session is never handed a later frame, so no tracker can look ahead, and it keeps a bounded past, so its memory
+does not grow with the sequence.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+
+from cinetrack.errors import EmptyMaskError, InputError
+
+
+@dataclass(frozen=True, eq=False)
+class MaskPrompt:
+    """A target's outline on one frame: `mask`, (H, W) bool, at least one pixel."""
+
+    mask: np.ndarray
+
+    def __post_init__(self) -> None:
+        if self.mask.ndim != 2 or self.mask.dtype != np.bool_:
+            raise InputError(f"mask prompt: expected (H, W) bool, found {self.mask.shape} {self.mask.dtype}")
+        if not self.mask.any():
+            raise EmptyMaskError("mask prompt: expected an outlined target, found no pixel set")
+
+
+@dataclass(frozen=True)
+class BoxPrompt:
+    """A box around a target, in pixel edges: it covers rows top..bottom and columns left..right (exclusive)."""
+
+    top: float
+    left: float
+    bottom: float
+    right: float
+
+    def __post_init__(self) -> None:
+        if not (self.top < self.bottom and self.left < self.right):
+            raise InputError(f"box prompt: expected top < bottom and left < right, found {self}")
+
+
+@dataclass(frozen=True)
+class PointPrompt:
+    """Clicks on a frame: `points` as (row, column) in pixels, `positive` says which lie inside the target."""
+
+    points: tuple[tuple[float, float], ...]
+    positive: tuple[bool, ...]
+
+    def __post_init__(self) -> None:
+        if not self.points or len(self.points) != len(self.positive):
+            raise InputError(f"point prompt: expected one sign a point, found {self}")
+
+
+Prompt = MaskPrompt | BoxPrompt | PointPrompt
+
+
+@dataclass(frozen=True, eq=False)
+class StepResult:
+    """A target on one frame.
+
+    Attributes:
+        mask: (H, W) bool, `logits > 0`; on a frame prompted with a mask, that mask.
+        logits: (H, W) float32 at the frame's resolution. SAM2: mask logits. Registration and static: signed distance
+            to the outline in pixels, positive inside.
+        object_score: logit of "the target is in this frame" (SAM2); NaN where a tracker does not estimate it.
+        predicted_iou: the tracker's own estimate of its mask's overlap with the truth, in [0, 1]; NaN likewise.
+    """
+
+    mask: np.ndarray
+    logits: np.ndarray
+    object_score: float = math.nan
+    predicted_iou: float = math.nan
+
+
+class TrackingSession(Protocol):
+    """The state of one sequence being tracked. Frames are (H, W), any real number type, in acquisition order."""
+
+    @property
+    def results(self) -> list[StepResult]:
+        """The targets on the latest frame, in the order in which they were prompted."""
+
+    def step(self, frame: np.ndarray) -> StepResult:
+        """Take the next frame; return the first target on it (all of them are in `results`).
+
+        Raises InputError where the frame's shape differs from the first one's.
+        """
+
+    def correct(self, prompt: Prompt, target: int = 0) -> StepResult:
+        """Prompt a target anew on the latest frame; tracking goes on from all prompts given."""
+
+    def add_target(self, prompt: Prompt) -> StepResult:
+        """Start one more target on the latest frame; it is the last of `results`."""
+
+
+class Tracker(Protocol):
+    """A loaded model. One tracker may run many sessions, one after the other or in turns."""
+
+    name: str  # of the method, for logs and reports
+    precision: str  # of its arithmetic, for logs
+
+    def start(
+        self, frame: np.ndarray, prompt: np.ndarray | Prompt | Sequence[Prompt], num_frames: int | None = None
+    ) -> TrackingSession:
+        """Begin a sequence.
+
+        Args:
+            frame: (H, W), any real number type.
+            prompt: the target's (H, W) mask, or a prompt, or one prompt a target.
+            num_frames: the sequence's length where it is known and stock SAM2's dependence on it is wanted.
+        Raises:
+            InputError: an unusable frame or prompt, or a kind of prompt that the tracker does not take.
+        """
+
+
+def as_prompts(prompt: np.ndarray | Prompt | Sequence[Prompt]) -> list[Prompt]:
+    """The argument of `Tracker.start` as a list with one prompt a target."""
+    if isinstance(prompt, np.ndarray):
+        if prompt.dtype != np.bool_ and not np.isin(prompt, (0, 1)).all():
+            raise InputError("mask prompt: expected a binary mask, found values other than 0 and 1")
+        return [MaskPrompt(prompt.astype(bool))]
+    if isinstance(prompt, (MaskPrompt, BoxPrompt, PointPrompt)):
+        return [prompt]
+    prompts = list(prompt)
+    if not prompts:
+        raise InputError("prompts: expected at least one target, found none")
+    return prompts
+
+
+def check_frame(frame: np.ndarray, shape: tuple[int, int] | None = None) -> None:
+    """Raise InputError unless `frame` is a non-empty (H, W) array of real numbers, of `shape` where one is given."""
+    if frame.ndim != 2 or frame.size == 0 or frame.dtype.kind not in "buif":
+        raise InputError(f"frame: expected a non-empty (H, W) array of real numbers, found {frame.shape} {frame.dtype}")
+    if shape is not None and frame.shape != shape:
+        raise InputError(f"frame: expected the first frame's {shape} pixels, found {frame.shape}")
+
+
+def check_prompt(prompt: Prompt, shape: tuple[int, int]) -> None:
+    """Raise InputError where a prompt lies on a frame of another shape, or outside the frame."""
+    if isinstance(prompt, MaskPrompt):
+        if prompt.mask.shape != shape:
+            raise InputError(f"mask prompt: expected the frame's {shape} pixels, found {prompt.mask.shape}")
+        return
+    if isinstance(prompt, BoxPrompt):
+        corners = ((prompt.top, prompt.left), (prompt.bottom, prompt.right))
+    else:
+        corners = prompt.points
+    if any(not (0 <= row <= shape[0] and 0 <= column <= shape[1]) for row, column in corners):
+        raise InputError(f"prompt: expected it within the frame's {shape} pixels, found {prompt}")
+
+
+def mask_of(prompt: Prompt, shape: tuple[int, int], tracker: str) -> np.ndarray:
+    """The (H, W) mask of a prompt, for trackers that take no other kind. Raises InputError for other kinds."""
+    if not isinstance(prompt, MaskPrompt):
+        raise InputError(f"{tracker} tracker: expected a mask prompt, found a {type(prompt).__name__}")
+    check_prompt(prompt, shape)
+    return prompt.mask

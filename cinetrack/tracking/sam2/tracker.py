@@ -1,0 +1,232 @@
+"""SAM2 as a tracker: a loaded network, and the sessions that stream frames through it.
+
+Follows `SAM2VideoPredictor.add_new_mask`, `.propagate_in_video_preflight` and `.propagate_in_video`, one frame at a
+time and with a bounded memory.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from sam2.modeling.sam2_base import SAM2Base
+
+from cinetrack.bundle.safe_weights import load_weights
+from cinetrack.errors import BundleError
+from cinetrack.tracking.protocol import (
+    MaskPrompt,
+    Prompt,
+    StepResult,
+    as_prompts,
+    check_frame,
+    check_prompt,
+)
+from cinetrack.tracking.sam2.architecture import build_network, load_weights_into
+from cinetrack.tracking.sam2.image_transform import (
+    frame_to_tensor,
+    logits_to_frame,
+    mask_to_tensor,
+    points_to_tensors,
+)
+from cinetrack.tracking.sam2.memory_bank import MemoryBank
+
+# A stream's length is not known; any length of at least max_obj_ptrs_in_encoder (16) gives the same arithmetic.
+UNKNOWN_LENGTH = 2**31
+
+# SAM2VideoPredictor clamps the logits that it feeds back beside new clicks.
+FED_BACK_LOGIT_LIMIT = 32.0
+
+
+class Sam2Tracker:
+    """SAM2 with its weights on a device."""
+
+    name = "sam2"
+
+    def __init__(self, network: SAM2Base, device: torch.device, dtype: torch.dtype = torch.float32) -> None:
+        self.network = network.to(device).eval().requires_grad_(False)
+        self.device = device
+        self.dtype = dtype
+        self.precision = str(dtype).removeprefix("torch.")
+
+    @classmethod
+    def load(
+        cls, config: str, checkpoint: Path, folder: Path, device: torch.device, dtype: torch.dtype = torch.float32
+    ) -> Sam2Tracker:
+        """Build the configured network and load its weights, without executing code from either file.
+
+        Args:
+            config: file name of one of sam2's own SAM2.1 configurations, or of a yaml inside `folder`.
+            checkpoint: Meta's file, or one that SAM2's trainer wrote (weights under "model").
+            dtype: float32, or the type of autocast on a GPU.
+        Raises:
+            BundleError: names the file, what was expected and what was found.
+        """
+        network = build_network(config, folder)
+        weights = load_weights(checkpoint).get("model")
+        if not isinstance(weights, dict):
+            raise BundleError(f'{checkpoint}: expected SAM2 weights under the key "model", found no such key')
+        load_weights_into(network, weights, checkpoint)
+        return cls(network, device, dtype)
+
+    def start(
+        self, frame: np.ndarray, prompt: np.ndarray | Prompt | Sequence[Prompt], num_frames: int | None = None
+    ) -> Sam2Session:
+        """Begin a sequence with masks, boxes or points, one prompt a target.
+
+        `num_frames` only matters below 16: stock SAM2 then keeps fewer object pointers.
+        """
+        return Sam2Session(self, frame, as_prompts(prompt), num_frames or UNKNOWN_LENGTH)
+
+    def autocast(self) -> AbstractContextManager[Any]:
+        """The context in which the network runs."""
+        if self.dtype == torch.float32:
+            return nullcontext()
+        return torch.autocast(self.device.type, dtype=self.dtype)
+
+
+class Sam2Session:
+    """Implements `TrackingSession`: the latest frame's features, and a memory bank a target."""
+
+    def __init__(self, tracker: Sam2Tracker, frame: np.ndarray, prompts: Sequence[Prompt], num_frames: int) -> None:
+        check_frame(frame)
+        self._tracker = tracker
+        self._shape = frame.shape
+        self._num_frames = num_frames
+        self._frame_index = 0
+        self._features = self._embed(frame)
+        self._banks: list[MemoryBank] = []
+        self._low_res_logits: list[torch.Tensor] = []  # of the latest frame, fed back beside clicks
+        self.results: list[StepResult] = []
+        for prompt in prompts:
+            self.add_target(prompt)
+
+    @torch.inference_mode()
+    def step(self, frame: np.ndarray) -> StepResult:
+        """Embed the frame once, then track every target on it."""
+        check_frame(frame, self._shape)
+        self._frame_index += 1
+        self._features = self._embed(frame)
+        for target, bank in enumerate(self._banks):
+            with self._tracker.autocast():
+                output, iou = self._track(bank, run_mem_encoder=True)
+            bank.remember(self._frame_index, output)
+            self._low_res_logits[target] = output["pred_masks"]
+            self.results[target] = self._result(output, iou)
+        return self.results[0]
+
+    @torch.inference_mode()
+    def correct(self, prompt: Prompt, target: int = 0) -> StepResult:
+        """Prompt a target anew on the latest frame, which joins its prompted frames for good.
+
+        As with stock SAM2's `add_all_frames_to_correct_as_cond`: clicks and boxes are decoded together with the
+        memory and the mask found so far; a mask is taken as it is.
+        """
+        bank = self._banks[target]
+        known = self._frame_index in bank.output_dict["cond_frame_outputs"]
+        first = known and len(bank.output_dict["cond_frame_outputs"]) == 1
+        fed_back = self._low_res_logits[target].clamp(-FED_BACK_LOGIT_LIMIT, FED_BACK_LOGIT_LIMIT)
+        self._low_res_logits[target], self.results[target] = self._prompted(bank, prompt, first, fed_back)
+        return self.results[target]
+
+    @torch.inference_mode()
+    def add_target(self, prompt: Prompt) -> StepResult:
+        """One more target, whose first frame is the latest one."""
+        bank = MemoryBank(self._tracker.network)
+        low_res_logits, result = self._prompted(bank, prompt, first=True, fed_back=None)
+        self._banks.append(bank)
+        self._low_res_logits.append(low_res_logits)
+        self.results.append(result)
+        return result
+
+    @torch.inference_mode()
+    def _embed(self, frame: np.ndarray) -> tuple[list[torch.Tensor], list[torch.Tensor], list[tuple[int, int]]]:
+        network = self._tracker.network
+        image = frame_to_tensor(frame, network.image_size, self._tracker.device)
+        with self._tracker.autocast():
+            _, features, positions, sizes = network._prepare_backbone_features(network.forward_image(image))
+        return features, positions, sizes
+
+    def _prompted(
+        self, bank: MemoryBank, prompt: Prompt, first: bool, fed_back: torch.Tensor | None
+    ) -> tuple[torch.Tensor, StepResult]:
+        """Decode a prompt on the latest frame and remember what came of it; returns its logits and its result."""
+        check_prompt(prompt, self._shape)
+        network, device = self._tracker.network, self._tracker.device
+        inputs: dict[str, Any] = {}
+        if isinstance(prompt, MaskPrompt):
+            inputs["mask_inputs"] = mask_to_tensor(prompt.mask, network.image_size, device)
+        else:
+            inputs["point_inputs"] = points_to_tensors(prompt, self._shape, network.image_size, device)
+            inputs["prev_sam_mask_logits"] = fed_back
+        with self._tracker.autocast():
+            output, iou = self._track(bank, run_mem_encoder=False, is_init_cond_frame=first, **inputs)
+            # Stock encodes a prompted frame's memory from the low-resolution logits, once all prompts are in.
+            features, _, sizes = self._features
+            high_res = torch.nn.functional.interpolate(
+                output["pred_masks"], size=(network.image_size,) * 2, mode="bilinear", align_corners=False
+            )
+            output["maskmem_features"], output["maskmem_pos_enc"] = network._encode_new_memory(
+                current_vision_feats=features,
+                feat_sizes=sizes,
+                pred_masks_high_res=high_res,
+                object_score_logits=output["object_score_logits"],
+                is_mask_from_pts=True,
+            )
+        bank.remember_prompted(self._frame_index, output)
+        result = self._result(output, iou)
+        if isinstance(prompt, MaskPrompt):  # resizing to the model's square and back would alter the given outline
+            result = StepResult(prompt.mask, result.logits, result.object_score, result.predicted_iou)
+        return output["pred_masks"], result
+
+    def _track(
+        self,
+        bank: MemoryBank,
+        run_mem_encoder: bool,
+        is_init_cond_frame: bool = False,
+        point_inputs: dict[str, torch.Tensor] | None = None,
+        mask_inputs: torch.Tensor | None = None,
+        prev_sam_mask_logits: torch.Tensor | None = None,
+    ) -> tuple[dict[str, Any], float]:
+        features, positions, sizes = self._features
+        with _PredictedIou(self._tracker.network) as predicted_iou:
+            output = self._tracker.network.track_step(
+                frame_idx=self._frame_index,
+                is_init_cond_frame=is_init_cond_frame,
+                current_vision_feats=features,
+                current_vision_pos_embeds=positions,
+                feat_sizes=sizes,
+                point_inputs=point_inputs,
+                mask_inputs=mask_inputs,
+                output_dict=bank.output_dict,
+                num_frames=self._num_frames,
+                run_mem_encoder=run_mem_encoder,
+                prev_sam_mask_logits=prev_sam_mask_logits,
+            )
+        return output, 1.0 if mask_inputs is not None else predicted_iou.value
+
+    def _result(self, output: dict[str, Any], iou: float) -> StepResult:
+        logits = logits_to_frame(output["pred_masks"], self._shape)
+        return StepResult(logits > 0, logits, float(output["object_score_logits"][0, 0]), iou)
+
+
+class _PredictedIou:
+    """Catches the mask decoder's IoU estimate, which `SAM2Base.track_step` computes and does not return."""
+
+    def __init__(self, network: SAM2Base) -> None:
+        self._network = network
+        self.value = float("nan")
+
+    def __enter__(self) -> _PredictedIou:
+        self._handle = self._network.sam_mask_decoder.register_forward_hook(self._keep)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._handle.remove()
+
+    def _keep(self, _module: torch.nn.Module, _inputs: tuple, outputs: tuple) -> None:
+        # (masks, ious (1, M), tokens, object scores); of several masks SAM2 takes the one with the greatest estimate.
+        self.value = float(outputs[1].float().max())
