@@ -1,11 +1,15 @@
-"""Turn a bundle's tracker settings into a tracker on a device."""
+"""Turn a bundle's settings into a tracker and a refiner on a device."""
 
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from cinetrack.bundle.manifest import Bundle, RegistrationSpec, Sam2Spec, StaticSpec, open_bundle
 from cinetrack.tracking.protocol import Tracker
+
+if TYPE_CHECKING:
+    from cinetrack.refinement.refiner import Refiner
 
 
 def load_tracker(bundle: Path | str | Bundle, device: str = "cpu") -> Tracker:
@@ -38,3 +42,24 @@ def load_tracker(bundle: Path | str | Bundle, device: str = "cpu") -> Tracker:
             return Sam2Tracker.load(
                 spec.config, opened.folder / spec.checkpoint, opened.folder, chosen, native_precision(chosen)
             )
+
+
+def load_refiner(bundle: Bundle, device: str = "cpu") -> Refiner | None:
+    """Load the refiner of a model bundle; None where it has none. Raises as `load_tracker`."""
+    spec = bundle.refiner
+    if spec is None:
+        return None
+    from cinetrack.refinement.refiner import Refiner
+    from cinetrack.tracking.device import choose_device, native_precision
+
+    chosen = choose_device(device)
+    return Refiner.load(
+        bundle.folder / spec.folder,
+        folds=spec.folds,
+        checkpoint=spec.checkpoint,
+        window=spec.window,
+        tile_step_size=spec.tile_step_size,
+        mirroring=spec.mirroring,
+        device=chosen,
+        dtype=native_precision(chosen),
+    )

@@ -1,0 +1,109 @@
+"""Assemble a model bundle from weights on disk, and check it by loading it."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from pathlib import Path
+
+from cinetrack.bundle.checksum import sha256_of
+from cinetrack.bundle.loading import load_refiner, load_tracker
+from cinetrack.bundle.manifest import (
+    MANIFEST_NAME,
+    Bundle,
+    RefinerSpec,
+    RegistrationSpec,
+    Sam2Spec,
+    StaticSpec,
+    TrackerSpec,
+    manifest_of,
+    needed_files,
+    open_bundle,
+)
+from cinetrack.errors import BundleError, InputError
+
+WEIGHTLESS = {"registration": RegistrationSpec(), "static": StaticSpec()}
+
+
+def create_bundle(
+    folder: Path,
+    tracker: str,
+    tracker_config: str | None = None,
+    refiner_folder: Path | None = None,
+    refiner: RefinerSpec | None = None,
+    name: str | None = None,
+) -> Bundle:
+    """Copy weights and configuration into a new bundle at `folder`, and load it once to check it.
+
+    Args:
+        tracker: "registration", "static", or the path of a SAM2 checkpoint.
+        tracker_config: file name of one of sam2's own SAM2.1 configurations, or the path of a yaml of that schema;
+            may be left out where the checkpoint has the name under which Meta publishes it.
+        refiner_folder: an nnU-Net trained-model folder, or None for no refiner.
+        refiner: how to run it; its `folder` is set here.
+        name: of the bundle; its folder's by default.
+    Raises:
+        InputError: `folder` is taken, or a file is missing.
+        BundleError: the weights do not fit the configuration, or the refiner cannot be run as set.
+    """
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise InputError(f"{folder}: expected a new or empty folder for the bundle, found something in it")
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name}.") as temporary:
+        draft = Path(temporary) / "bundle"
+        draft.mkdir()
+        spec = _add_tracker(draft, tracker, tracker_config)
+        refiner_spec = None if refiner_folder is None else _add_refiner(draft, refiner_folder, refiner)
+        sums = {file: sha256_of(draft / file) for file in needed_files(spec, refiner_spec)}
+        (draft / MANIFEST_NAME).write_text(manifest_of(name or folder.resolve().name, spec, refiner_spec, sums))
+        check_bundle(draft)
+        if folder.exists():
+            folder.rmdir()
+        draft.rename(folder)
+    return open_bundle(folder)
+
+
+def check_bundle(folder: Path) -> Bundle:
+    """Open a bundle and load all it holds on the CPU. Raises BundleError where it could not be run."""
+    bundle = open_bundle(folder)
+    load_tracker(bundle)
+    load_refiner(bundle)
+    return bundle
+
+
+def _add_tracker(draft: Path, tracker: str, config: str | None) -> TrackerSpec:
+    if tracker in WEIGHTLESS:
+        if config is not None:
+            raise InputError(f"tracker configuration: expected none with {tracker}, found {config}")
+        return WEIGHTLESS[tracker]
+    from cinetrack.tracking.sam2.architecture import PUBLISHED_CONFIGS, is_published_config
+
+    checkpoint = Path(tracker)
+    if not checkpoint.is_file():
+        raise InputError(f"{checkpoint}: expected a SAM2 checkpoint (or registration, or static), found none")
+    config = config or PUBLISHED_CONFIGS.get(checkpoint.name)
+    if config is None:
+        raise InputError(
+            f"{checkpoint}: expected --tracker-config with a checkpoint of this name; it can be guessed for "
+            f"{', '.join(PUBLISHED_CONFIGS)} only"
+        )
+    shutil.copyfile(checkpoint, draft / checkpoint.name)
+    if is_published_config(config):
+        return Sam2Spec(config, checkpoint.name)
+    if not Path(config).is_file():
+        raise InputError(
+            f"{config}: expected a yaml, or one of {', '.join(PUBLISHED_CONFIGS.values())}, found no such file"
+        )
+    shutil.copyfile(config, draft / "tracker.yaml")
+    return Sam2Spec("tracker.yaml", checkpoint.name)
+
+
+def _add_refiner(draft: Path, source: Path, wanted: RefinerSpec | None) -> RefinerSpec:
+    spec = wanted or RefinerSpec("refiner")
+    for name in spec.files:
+        inner = Path(name).relative_to(spec.folder)
+        if not (source / inner).is_file():
+            raise BundleError(f"{source / inner}: expected a file of an nnU-Net trained-model folder, found none")
+        (draft / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(source / inner, draft / name)
+    return spec

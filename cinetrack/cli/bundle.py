@@ -1,0 +1,55 @@
+"""`cinetrack bundle`: assemble a model bundle, or check one."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from cinetrack.bundle.assembly import check_bundle, create_bundle
+from cinetrack.bundle.manifest import RefinerSpec
+from cinetrack.errors import InputError
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare `create` and `check`."""
+    actions = parser.add_subparsers(dest="action", required=True, metavar="ACTION")
+    create = actions.add_parser("create", help="assemble a bundle from weights and check it")
+    create.add_argument("--tracker", required=True, help="a SAM2 checkpoint, or registration, or static")
+    create.add_argument("--tracker-config", help="one of sam2's own SAM2.1 configurations, or a yaml of that schema")
+    create.add_argument("--refiner", type=Path, metavar="FOLDER", help="an nnU-Net trained-model folder")
+    create.add_argument("--folds", default="0", help='folds to average, as 0,1,2 or "all" (default 0)')
+    create.add_argument("--refiner-checkpoint", default="checkpoint_final.pth", help="file name within each fold")
+    create.add_argument("--window", type=int, default=5, help="frames that the refiner sees (default 5)")
+    create.add_argument("--tile-step-size", type=float, default=0.05, help="fraction of the patch (default 0.05)")
+    create.add_argument("--no-mirroring", action="store_true", help="without test-time mirroring")
+    create.add_argument("--name", help="the bundle's name; its folder's by default")
+    create.add_argument("-o", "--output", type=Path, required=True, help="the new bundle's folder")
+    check = actions.add_parser("check", help="verify a bundle's checksums and load it")
+    check.add_argument("folder", type=Path)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Create or check a bundle, and print what it is."""
+    if args.action == "check":
+        bundle = check_bundle(args.folder)
+    else:
+        refiner = None
+        if args.refiner is not None:
+            refiner = RefinerSpec(
+                folder="refiner",
+                folds=_folds(args.folds),
+                checkpoint=args.refiner_checkpoint,
+                window=args.window,
+                tile_step_size=args.tile_step_size,
+                mirroring=not args.no_mirroring,
+            )
+        bundle = create_bundle(args.output, args.tracker, args.tracker_config, args.refiner, refiner, args.name)
+    print(f"{bundle.folder}: {bundle.description}")
+    return 0
+
+
+def _folds(text: str) -> tuple[int | str, ...]:
+    try:
+        return tuple("all" if fold.strip() == "all" else int(fold) for fold in text.split(","))
+    except ValueError:
+        raise InputError(f'--folds: expected numbers as 0,1,2 or "all", found {text}') from None

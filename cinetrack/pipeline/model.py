@@ -1,0 +1,51 @@
+"""A bundle made ready to run: its tracker and its refiner on one device."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from cinetrack.bundle import Bundle
+from cinetrack.bundle.loading import load_refiner, load_tracker
+from cinetrack.bundle.manifest import Sam2Spec
+from cinetrack.tracking import Tracker
+
+if TYPE_CHECKING:
+    from cinetrack.refinement.refiner import Refiner  # imports nnU-Net: only bundles with a refiner need it
+
+
+@dataclass(frozen=True)
+class Model:
+    """A loaded bundle. `device` is torch's name of where the networks run, "cpu" where there are none."""
+
+    bundle: Bundle
+    tracker: Tracker
+    refiner: Refiner | None
+    device: str
+
+
+def load_model(bundle: Bundle, device: str = "auto") -> Model:
+    """Load a bundle's tracker and refiner.
+
+    Args:
+        device: "auto", "cpu", "cuda" or "cuda:N"; under torchrun or srun "auto" takes the process's own GPU.
+    Raises:
+        BundleError, InputError: weights or settings are unusable; there is no such device.
+    """
+    if not isinstance(bundle.tracker, Sam2Spec) and bundle.refiner is None:
+        return Model(bundle, load_tracker(bundle), None, "cpu")  # no network to place, so torch is not imported
+    from cinetrack.tracking.device import choose_device
+
+    chosen = str(choose_device(_local_device(device)))
+    return Model(bundle, load_tracker(bundle, chosen), load_refiner(bundle, chosen), chosen)
+
+
+def _local_device(device: str) -> str:
+    rank = os.environ.get("LOCAL_RANK", os.environ.get("SLURM_LOCALID"))
+    if device != "auto" or rank is None:
+        return device
+    import torch
+
+    count = torch.cuda.device_count() if torch.cuda.is_available() else 0
+    return f"cuda:{int(rank) % count}" if count else "cpu"

@@ -1,0 +1,88 @@
+"""One case through tracker, refiner and hole fill, frame by frame: what the container, the CLI and the API share."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from time import perf_counter
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from cinetrack.pipeline.hole_fill import fill_holes
+from cinetrack.sequence import TrackingCase
+from cinetrack.tracking import StepResult, Tracker
+
+if TYPE_CHECKING:
+    from cinetrack.refinement.refiner import Refiner  # imports nnU-Net: only bundles with a refiner need it
+
+
+@dataclass(frozen=True, eq=False)
+class TrackedFrame:
+    """The final mask of one frame and what led to it.
+
+    Attributes:
+        mask: (H, W) bool, refined and filled; the given mask on frame 0.
+        result: the tracker's own, before refinement.
+        tracking_s, refining_s: seconds spent on this frame.
+    """
+
+    mask: np.ndarray
+    result: StepResult
+    tracking_s: float
+    refining_s: float
+
+
+def track(case: TrackingCase, tracker: Tracker, refiner: Refiner | None = None) -> Iterator[TrackedFrame]:
+    """Track a case causally, one frame at a time; yields as many frames as the sequence has."""
+    frames = case.sequence.frames
+    began = perf_counter()
+    session = tracker.start(frames[0], case.first_mask)
+    tracked = perf_counter()
+    refining = None if refiner is None else refiner.start(frames[0], case.first_mask)
+    yield TrackedFrame(case.first_mask, session.results[0], tracked - began, perf_counter() - tracked)
+    for frame in frames[1:]:
+        began = perf_counter()
+        result = session.step(frame)
+        tracked = perf_counter()
+        mask = result.mask if refining is None else refining.step(frame, result.mask)
+        mask = fill_holes(mask)
+        yield TrackedFrame(mask, result, tracked - began, perf_counter() - tracked)
+
+
+@dataclass(eq=False)
+class TrackedCase:
+    """A whole case's masks with what a report needs of every frame.
+
+    Attributes:
+        masks: (T, H, W) bool.
+        object_scores, predicted_ious: one number a frame; NaN where the tracker estimates none.
+        tracking_s, refining_s: seconds in total.
+    """
+
+    masks: np.ndarray
+    object_scores: list[float] = field(default_factory=list)
+    predicted_ious: list[float] = field(default_factory=list)
+    tracking_s: float = 0.0
+    refining_s: float = 0.0
+
+    @classmethod
+    def empty(cls, shape: tuple[int, int, int]) -> TrackedCase:
+        """A case of `shape` (T, H, W) with no frame tracked yet."""
+        return cls(np.zeros(shape, dtype=bool))
+
+    def add(self, frame: TrackedFrame) -> None:
+        """Take the next frame in."""
+        self.masks[len(self.object_scores)] = frame.mask
+        self.object_scores.append(frame.result.object_score)
+        self.predicted_ious.append(frame.result.predicted_iou)
+        self.tracking_s += frame.tracking_s
+        self.refining_s += frame.refining_s
+
+
+def track_whole(case: TrackingCase, tracker: Tracker, refiner: Refiner | None = None) -> TrackedCase:
+    """Track a case and keep every frame's mask."""
+    tracked = TrackedCase.empty(case.sequence.frames.shape)
+    for frame in track(case, tracker, refiner):
+        tracked.add(frame)
+    return tracked

@@ -1,0 +1,27 @@
+"""Entry of the Grand-Challenge container: one case from --input to --output. See cinetrack/pipeline/container.py."""
+
+import argparse
+import sys
+from pathlib import Path
+
+from cinetrack.cli.main import run_reporting_errors
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description="Track the target of one cine-MR series.")
+    parser.add_argument("--input", type=Path, default=Path("/input"), help="the platform's input folder")
+    parser.add_argument("--output", type=Path, default=Path("/output"), help="the platform's output folder")
+    parser.add_argument("--model", type=Path, help="a bundle folder; default /opt/ml/model, else resources/default")
+    parser.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N")
+    args = parser.parse_args()
+    return run_reporting_errors(_run, args)
+
+
+def _run(args: argparse.Namespace) -> int:
+    from cinetrack.pipeline.container import run  # imports torch, inside the reach of the error report
+
+    return run(args.input, args.output, args.model, args.device)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
