@@ -17,6 +17,7 @@ import SimpleITK as sitk
 from cinetrack.errors import InputError
 from cinetrack.sequence.atomic_write import atomic_path
 from cinetrack.sequence.intensity import finite_frame
+from cinetrack.sequence.metaimage_check import check_metaimage
 
 logger = logging.getLogger(__name__)
 
@@ -68,7 +69,7 @@ def read_series(path: Path) -> tuple[np.ndarray, ImageGeometry]:
         InputError: missing, empty, truncated, no image, not three-dimensional, several channels, no finite pixel.
     """
     image = _read_image(path, "a cine-MR series")
-    frames = np.ascontiguousarray(np.moveaxis(sitk.GetArrayViewFromImage(image), -1, 0))
+    frames = _time_first(image)
     return _with_finite_frames(path, frames), _geometry(image)
 
 
@@ -82,7 +83,7 @@ def read_masks(path: Path) -> tuple[np.ndarray, ImageGeometry]:
         InputError: as `read_series`, and where the values are not 0 and 1.
     """
     image = _read_image(path, "a mask")
-    masks = np.ascontiguousarray(np.moveaxis(sitk.GetArrayViewFromImage(image), -1, 0))
+    masks = _time_first(image)
     # The dataset's and the platform's masks are {0, 1}; other values are a label map or an image given by mistake.
     if not ((masks == 0) | (masks == 1)).all():
         values = np.unique(masks)
@@ -131,6 +132,11 @@ def write_series(path: Path, frames: np.ndarray, geometry: ImageGeometry) -> Non
         sitk.WriteImage(image, str(temporary), useCompression=True)
 
 
+def _time_first(image: sitk.Image) -> np.ndarray:
+    # A copy in every case: a view of one frame is contiguous already, and would outlive the image's memory.
+    return np.moveaxis(sitk.GetArrayViewFromImage(image), -1, 0).copy(order="C")
+
+
 def _geometry(image: sitk.Image) -> ImageGeometry:
     return ImageGeometry(image.GetSpacing(), image.GetOrigin(), image.GetDirection())
 
@@ -138,11 +144,10 @@ def _geometry(image: sitk.Image) -> ImageGeometry:
 def _read_image(path: Path, wanted: str) -> sitk.Image:
     if not path.is_file():
         raise InputError(f"{path}: expected {wanted}, found no such file")
-    size = path.stat().st_size
-    if size == 0:
+    if path.stat().st_size == 0:
         raise InputError(f"{path}: expected {wanted}, found an empty file")
     if path.suffix.lower() == ".mha":
-        _check_not_truncated(path, wanted, size)
+        check_metaimage(path, wanted)
     reader = sitk.ImageFileReader()
     reader.SetFileName(str(path))
     try:
@@ -159,36 +164,6 @@ def _read_image(path: Path, wanted: str) -> sitk.Image:
     if "complex" in image.GetPixelIDTypeAsString():
         raise InputError(f"{path}: expected {wanted} of real numbers, found {image.GetPixelIDTypeAsString()}")
     return image
-
-
-def _check_not_truncated(path: Path, wanted: str, size: int) -> None:
-    """MetaIO fills what is missing with zeros and only prints a warning, so the length is checked here."""
-    with path.open("rb") as file:
-        head = file.read(8192)
-    fields: dict[bytes, bytes] = {}
-    offset = 0
-    for line in head.split(b"\n"):
-        offset += len(line) + 1
-        key, _, value = line.partition(b"=")
-        fields[key.strip()] = value.strip()
-        if key.strip() == b"ElementDataFile":
-            break
-    if fields.get(b"ElementDataFile", b"").upper() != b"LOCAL":
-        return  # not a header we know, or the data in another file: SimpleITK reports either
-    try:
-        if fields.get(b"CompressedData", b"").lower() == b"true":
-            if b"CompressedDataSize" not in fields:
-                return
-            expected = int(fields[b"CompressedDataSize"])
-        else:
-            bytes_a_value = {b"CHAR": 1, b"SHORT": 2, b"INT": 4, b"FLOAT": 4, b"DOUBLE": 8}
-            kind = fields[b"ElementType"].removeprefix(b"MET_").removeprefix(b"U")
-            count = np.prod([int(n) for n in fields[b"DimSize"].split()], dtype=np.int64)
-            expected = int(count) * bytes_a_value[kind] * int(fields.get(b"ElementNumberOfChannels", b"1"))
-    except (KeyError, ValueError):
-        return
-    if size - offset < expected:
-        raise InputError(f"{path}: expected {wanted} with {expected} bytes of data, found a file cut off at {size - offset}")
 
 
 def _with_finite_frames(path: Path, frames: np.ndarray) -> np.ndarray:
