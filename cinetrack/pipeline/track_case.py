@@ -39,7 +39,7 @@ def track(case: TrackingCase, tracker: Tracker, refiner: Refiner | None = None) 
     began = perf_counter()
     session = tracker.start(frames[0], case.first_mask)
     tracked = perf_counter()
-    refining = None if refiner is None else refiner.start(frames[0], case.first_mask)
+    refining = None if refiner is None else refiner.start(frames[0], case.first_mask, case.sequence.spacing_mm)
     yield TrackedFrame(case.first_mask, session.results[0], tracked - began, perf_counter() - tracked)
     for frame in frames[1:]:
         began = perf_counter()

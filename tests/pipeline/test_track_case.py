@@ -21,7 +21,7 @@ def test_holes_are_filled_as_scipy_fills_the_whole_frame(mask):
 class HoleMakingRefiner:
     """Punches a hole into each mask, to show what comes after it."""
 
-    def start(self, frame, mask):
+    def start(self, frame, mask, spacing_mm):
         return self
 
     def step(self, frame, mask):
