@@ -23,7 +23,12 @@ COMMANDS: dict[str, tuple[str, str]] = {
 
 def main(argv: list[str] | None = None) -> int:
     """Run a subcommand. Exit code 0: done, 2: bad input, 1: a failure of ours."""
-    arguments = sys.argv[1:] if argv is None else argv
+    args = parse(sys.argv[1:] if argv is None else argv)
+    return run_reporting_errors(args.run, args)
+
+
+def parse(arguments: list[str]) -> argparse.Namespace:
+    """The arguments of a command line, with the chosen command's function as `run`. Exits with 2 where they are off."""
     parser = argparse.ArgumentParser(prog="cinetrack", description="Track tumours in the cine-MR of MR-linacs.")
     subparsers = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     chosen = next((word for word in arguments if not word.startswith("-")), None)
@@ -33,8 +38,7 @@ def main(argv: list[str] | None = None) -> int:
             module = importlib.import_module(module_name)
             module.add_arguments(subparser)
             subparser.set_defaults(run=module.run)
-    args = parser.parse_args(arguments)
-    return run_reporting_errors(args.run, args)
+    return parser.parse_args(arguments)
 
 
 def run_reporting_errors(function, *arguments) -> int:
