@@ -38,7 +38,7 @@ def load_weights(path: Path) -> dict[str, Any]:
     except pickle.UnpicklingError as error:
         # torch's message runs over several lines and advises to load the file unsafely.
         named = re.search(r"GLOBAL (\S+)", str(error))
-        found = f"an object of {named[1]}" if named else "another pickle"
+        found = f"an object of {named[1]}" if named else "a pickle of other things"
         raise BundleError(f"{path}: expected a PyTorch checkpoint of weights and plain values, found {found}") from None
     # A damaged archive or pickle surfaces as almost any error type, depending on where it breaks.
     except Exception as error:
