@@ -1,3 +1,63 @@
+"""Read a PyTorch checkpoint without running any code it may carry.
+
+A .pth file is a pickle, and a pickle can call any function. torch's restricted reader (`weights_only=True`) builds
+tensors and plain containers only. The trainers whose files we read (nnU-Net's, SAM2's) also store numpy numbers beside
+the weights: those, and nothing else, are allowed on top, for the duration of one call.
+"""
+
+from __future__ import annotations
+
+import pickle
+import re
+import warnings
+from pathlib import Path
+from typing import Any
+
+import numpy as np
 import torch
-def load_weights(path):
-    return torch.load(path, map_location="cpu", weights_only=True)
+
+from cinetrack.errors import BundleError
+
+
+def load_weights(path: Path) -> dict[str, Any]:
+    """Read a checkpoint onto the CPU.
+
+    Returns:
+        The dictionary that was saved: tensors, numbers, text and containers of these.
+    Raises:
+        BundleError: the file is missing, is no PyTorch checkpoint, holds no dictionary, or holds objects other than
+            those above. Such a file is refused before any of its code could run.
+    """
+    if not path.is_file():
+        raise BundleError(f"{path}: expected a PyTorch checkpoint, found no such file")
+    try:
+        # torch warns of pickle versions that it may not know; what it cannot read, it refuses below.
+        with torch.serialization.safe_globals(_numpy_numbers()), warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            content = torch.load(path, map_location="cpu", weights_only=True)
+    except pickle.UnpicklingError as error:
+        # torch's message runs over several lines and advises to load the file unsafely.
+        named = re.search(r"GLOBAL (\S+)", str(error))
+        found = f"an object of {named[1]}" if named else "a pickle of other things"
+        raise BundleError(f"{path}: expected a PyTorch checkpoint of weights and plain values, found {found}") from None
+    # A damaged archive or pickle surfaces as almost any error type, depending on where it breaks.
+    except Exception as error:
+        reason = f"{type(error).__name__} {(str(error).splitlines() or [''])[0]}".strip()
+        raise BundleError(f"{path}: expected a PyTorch checkpoint, found an unreadable file ({reason})") from None
+    if not isinstance(content, dict):
+        raise BundleError(f"{path}: expected a PyTorch checkpoint with a dictionary, found a {type(content).__name__}")
+    return content
+
+
+def _numpy_numbers() -> list[Any]:
+    """What numpy scalars are rebuilt from, under the module names of numpy 1 and numpy 2."""
+    allowed: list[Any] = [np.dtype, *{type(np.dtype(code)) for code in "?bBhHiIlLqQefd"}]
+    for module in ("numpy.core.multiarray", "numpy._core.multiarray"):
+
+        def scalar(dtype: np.dtype, data: bytes) -> np.generic:
+            return np.frombuffer(data, dtype, count=1)[0]  # refuses object types, unlike numpy's own
+
+        # torch looks functions up by these two names; torch 2.5 knows no other way to give an alias.
+        scalar.__module__, scalar.__qualname__ = module, "scalar"
+        allowed.append(scalar)
+    return allowed

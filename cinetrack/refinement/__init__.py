@@ -1,0 +1,5 @@
+"""The second stage of the method: an nnU-Net redraws the tracker's mask from the last frames and their masks."""
+
+from cinetrack.refinement.refiner import Refiner, RefinerSession
+
+__all__ = ["Refiner", "RefinerSession"]
