@@ -34,7 +34,7 @@ find_python() {
 }
 
 python=$(find_python)
-# The folder counts too: an environment does not survive a move. So does what pip install -e reads.
+# The folder counts too: the editable installation names it. So does what that installation reads.
 wanted=$({ echo "$root" && "$python" --version && cat requirements*.txt pyproject.toml test/set_up.sh; } | sha256sum)
 stamp=.venv/cinetrack-stamp
 if [[ -f $stamp && $(<"$stamp") == "$wanted" && -x .venv/bin/python ]]; then
@@ -43,8 +43,11 @@ fi
 
 echo "setting up $root/.venv with $("$python" --version): the pinned packages take some 8 GB and a few minutes" >&2
 rm -f "$stamp"
-if ! "$python" -m venv --clear .venv; then
-    fail "$python: expected a Python with venv and pip; on Debian or Ubuntu: apt-get install python3-venv"
+# An environment of the same Python is updated in place: pins decide, and the large packages need not come again.
+if [[ $(.venv/bin/python --version 2>/dev/null) != $("$python" --version) ]] ||
+    ! .venv/bin/python -m pip --version >/dev/null 2>&1; then
+    "$python" -m venv --clear .venv ||
+        fail "$python: expected a Python with venv and pip; on Debian or Ubuntu: apt-get install python3-venv"
 fi
 install=(.venv/bin/python -m pip install --quiet --disable-pip-version-check)
 "${install[@]}" --requirement requirements-torch.txt
