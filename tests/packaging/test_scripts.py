@@ -197,6 +197,7 @@ def python(tools) -> Path:
     body = f"""
 if [[ $1 == -c || $1 == --version ]]; then exec {sys.executable} "$@"; fi
 if [[ $1 == -m && $2 == venv ]]; then mkdir -p .venv/bin && cp "$0" .venv/bin/python; fi
+if [[ $* == *"pip install"* && -e {tools}/no-network ]]; then exit 1; fi
 """
     install(tools, "python-trial", body)
     return tools / "python-trial"
@@ -226,10 +227,9 @@ def test_set_up_does_nothing_the_second_time_and_installs_again_when_a_pin_moves
 
 
 def test_set_up_starts_again_after_an_installation_that_failed(repository, tools, python):
-    original = python.read_text()
-    python.write_text(original + 'if [[ $* == *"pip install"* ]]; then exit 1; fi\n')
+    (tools / "no-network").touch()
     assert run(repository / "test/set_up.sh", PYTHON=str(python)).returncode == 1
-    python.write_text(original)
+    (tools / "no-network").unlink()
     assert run(repository / "test/set_up.sh", PYTHON=str(python)).returncode == 0
     assert len(pip_calls(tools)) == 1 + 3
 
