@@ -41,7 +41,7 @@ def paint_liver(painter: Painter, outline: Outline, dome_row: float, below: np.n
         drawings.append(drawing)
     # Slow blood is bright in bSSFP, fast or out-of-phase blood dark.
     vessel_signal = level * (rng.uniform(1.15, 1.7) if rng.random() < 0.65 else rng.uniform(0.45, 0.85))
-    painter.inside(liver, drawings, vessel_signal, opacity=rng.uniform(0.5, 0.95))
+    painter.inside(liver, drawings, vessel_signal, opacity=rng.uniform(0.4, 0.9))
 
 
 def paint_gallbladder(painter: Painter, outline: Outline, dome_row: float) -> None:
@@ -115,19 +115,38 @@ def paint_bowel(
 ) -> None:
     """Loops of bowel between two rows: thin walls around fluid, stool or gas, some of them moving."""
     rng = painter.rng
-    count = int(max(0.0, top_row - bottom_row) * (outline.column(top_row, 1) - outline.column(top_row, 0)) / rng.uniform(900, 2000))
-    for _ in range(min(count, 45)):
+    area = max(0.0, top_row - bottom_row) * (outline.column(top_row, 1) - outline.column(top_row, 0))
+    gas_share = rng.uniform(0.03, 0.25)
+    for _ in range(min(int(area / rng.uniform(350, 1300)), 70)):
         row = rng.uniform(bottom_row, top_row)
         centre = (row, outline.column(row, rng.uniform(front, back)))
-        axes = (rng.uniform(9, 26), rng.uniform(6, 14))
+        axes = (rng.uniform(8, 30), rng.uniform(6, 15))
         loop = blob(rng, painter.canvas_shape, centre, axes, rng.uniform(0, np.pi), 0.18)
         painter.organ("bowel", loop, painter.signals["bowel_wall"] * rng.uniform(0.8, 1.2), 1.2)
         content = Shape(loop.rows, loop.columns, loop.distance_px - rng.uniform(1.8, 3.2))
-        kind = rng.random()
-        signal = painter.signals["bowel_content"] * rng.uniform(0.5, 1.5) if kind > 0.25 else painter.signals["gas"]
-        painter.detail(content, signal, 1.4, 0.15 if kind > 0.25 else 0)
+        gas = rng.random() < gas_share
+        signal = painter.signals["gas"] if gas else painter.signals["bowel_content"] * rng.uniform(0.4, 1.4)
+        painter.detail(content, signal, 1.6, 0.0 if gas else rng.uniform(0.05, 0.35))
         if rng.random() < 0.35:
             motion.bowel.append((*centre, max(axes)))
+
+
+def paint_mesentery(painter: Painter) -> None:
+    """The fat that fills the abdomen, with the vessels that run through it."""
+    rng = painter.rng
+    height, width = painter.canvas_shape
+    everywhere = Shape(slice(0, height), slice(0, width), np.full((height, width), 50, np.float32))
+    fat = painter.signals["fat"] * rng.uniform(0.45, 0.9)
+    painter.organ("abdominal_fat", everywhere, fat, mottling=rng.uniform(0.08, 0.25))
+    drawings = []
+    for _ in painter.images:
+        drawing = vessel_dots(rng, painter.canvas_shape, int(rng.integers(40, 120)), 3.0)
+        for _ in range(5):
+            root = rng.uniform(0, painter.canvas_shape)
+            tree = vessel_tree(rng, painter.canvas_shape, root, rng.uniform(-np.pi, np.pi), rng.uniform(25, 50), rng.uniform(1, 2.5))
+            drawing = np.maximum(drawing, tree)
+        drawings.append(drawing)
+    painter.inside(everywhere, drawings, fat * (rng.uniform(0.3, 0.7) if rng.random() < 0.7 else 1.3), rng.uniform(0.3, 0.8))
 
 
 def paint_retroperitoneum(painter: Painter, outline: Outline, dome_row: float, plane: str) -> None:

@@ -6,7 +6,7 @@ import numpy as np
 
 from cinetrack.phantom.anatomy import Anatomy, MotionCentres, Painter, Structure
 from cinetrack.phantom.body_wall import paint_wall, torso_outline
-from cinetrack.phantom.pelvis import paint_pelvic_bones, paint_pelvis
+from cinetrack.phantom.pelvis import paint_pelvic_wall, paint_pelvis
 from cinetrack.phantom.targets import View
 from cinetrack.phantom.torso import paint_torso
 
@@ -44,11 +44,11 @@ def build_body(
     cavity = paint_wall(wall, outline, dome_row)
     if pelvic:
         motion = paint_pelvis(viscera, outline, landmark)
-        paint_pelvic_bones(wall, outline, landmark)
+        cavity = paint_pelvic_wall(wall, outline, landmark, cavity)
     else:
         motion = paint_torso(viscera, outline, dome_row, plane)
     shapes = viscera.shapes
-    organs = tuple(Structure(name, False, shape) for name, shape in shapes.items() if name not in _NOT_ORGANS)
+    organs = tuple(Structure(name, False, shape.largest_part()) for name, shape in shapes.items() if name not in _NOT_ORGANS)
     return Anatomy(wall.images[0], np.stack(viscera.images, axis=-1), cavity, organs, dict(shapes), in_view(motion, view))
 
 

@@ -24,14 +24,14 @@ class Outline:
     Attributes:
         front, back: the skin.
         cavity_front, cavity_back: the cavity's ends.
-        spine_depth_mm: front-to-back size of the vertebral bodies, or None where the slice misses the spine.
+        spine_depth_mm: front-to-back size of the vertebral bodies; None where the slice misses the spine.
     """
 
     front: np.ndarray
     back: np.ndarray
     cavity_front: np.ndarray
     cavity_back: np.ndarray
-    spine_depth_mm: float | None
+    spine_depth_mm: np.ndarray | None
 
     def column(self, row: float, fraction: float) -> float:
         """Column at `fraction` of the cavity (0 front, 1 back) on a row; rows beyond the canvas take its edge."""
@@ -45,7 +45,7 @@ def torso_outline(
     """Draw the surfaces of a torso whose diaphragm's dome is at `dome_row`."""
     height, width = canvas_shape
     rows = np.arange(height, dtype=np.float32)
-    thickness = rng.uniform(185, 265)
+    thickness = rng.uniform(200, 285) if midline else rng.uniform(185, 260)
     middle = width / 2 + rng.normal(0, 10)
     belly = rng.uniform(-6, 26) * np.exp(-(((rows - dome_row + 150) / rng.uniform(80, 130)) ** 2))
     chest = rng.uniform(20, 50) * np.clip((rows - dome_row - 60) / 170, 0, 1.6) ** 1.7
@@ -61,9 +61,13 @@ def torso_outline(
     muscle_front = rng.uniform(7, 13)
     cavity_front = front + fat_front + muscle_front
     if midline:
-        spine_depth = rng.uniform(29, 36)
-        behind = rng.uniform(34, 52) + CANAL_MM + spine_depth
+        spine_depth = np.full(height, rng.uniform(29, 36), dtype=np.float32)
+        behind = rng.uniform(32, 46) + CANAL_MM + spine_depth
         cavity_back = back - 0.5 * fat_back - behind + 0.5 * lordosis
+        if pelvis:  # the sacrum bends back and tapers to the tailbone, which bends forward again
+            above_floor = rows - (dome_row - 330)
+            cavity_back = cavity_back + rng.uniform(20, 38) * np.exp(-(((above_floor - 85) / 48) ** 2))
+            spine_depth = spine_depth * np.clip((above_floor - 5) / 125, 0.12, 1)
         return Outline(front, back, cavity_front, cavity_back, spine_depth)
     cavity_back = back - fat_back - rng.uniform(18, 38) * (1 - 0.35 * np.clip((rows - dome_row) / 120, 0, 1))
     return Outline(front, back, cavity_front, cavity_back, None)
@@ -123,24 +127,25 @@ def _spine(painter: Painter, outline: Outline, dome_row: float) -> None:
     painter.detail(band(front - 1.5, front + depth + 1.5), 0.5 * painter.signals["muscle"], 1.0)  # ligaments
     painter.detail(band(front + 1, front + depth - 1), "disc", 1.2, 0.1)
     canal = front + depth + 2.5
-    painter.detail(band(canal, canal + CANAL_MM), painter.signals["fluid"] * rng.uniform(0.65, 0.9), 1.2, 0.06)
+    canal_width = CANAL_MM * depth / depth.max()  # the sacrum's canal tapers with it
+    painter.detail(band(canal, canal + canal_width), painter.signals["fluid"] * rng.uniform(0.65, 0.9), 1.2, 0.06)
     cord_rows = np.arange(height, dtype=np.float32)
-    cord_width = np.where(cord_rows > dome_row - rng.uniform(20, 60), 8.0, 4.0)  # below L1 only the cauda equina
-    middle = canal + CANAL_MM / 2
+    cord_width = np.where(cord_rows > dome_row - rng.uniform(20, 60), 8.0, 4.0) * depth / depth.max()  # below L1: cauda equina
+    middle = canal + canal_width / 2
     painter.detail(band(middle - cord_width / 2, middle + cord_width / 2), "bowel_wall", 1.4, 0.05)
 
     marrow = painter.signals["marrow"] * rng.uniform(0.75, 1.1)
     row = rng.uniform(-20, 5)
     while row < height + 20:
         # Lumbar levels are about 35 mm apart, upper thoracic ones about 24.
-        level = np.interp(row - dome_row, [-160, 0, 160], [36, 31, 25]) * rng.uniform(0.97, 1.03)
+        level = np.interp(row - dome_row, [-330, -250, -160, 0, 160], [17, 27, 36, 31, 25]) * rng.uniform(0.97, 1.03)
         at = int(np.clip(row + level / 2, 1, height - 2))
         slope = float(front[at + 1] - front[at - 1]) / 2
-        body = _vertebral_body((row, front[at]), level * (1 - DISC_SHARE), depth, slope)
+        body = _vertebral_body((row, front[at]), level * (1 - DISC_SHARE), depth[at], slope)
         painter.detail(polygon((height, width), body), marrow * rng.uniform(0.92, 1.08), 1.2, 0.08)
-        spinous = (row + level * 0.2, front[at] + depth + CANAL_MM + 20)
-        process = blob(rng, (height, width), spinous, (15, 6.5), -0.55, 0.08)
-        painter.detail(Shape(process.rows, process.columns, process.distance_px + 2), 0.4 * painter.signals["muscle"], 1.0)
+        spinous = (row + level * 0.2, front[at] + depth[at] + CANAL_MM + rng.uniform(16, 21))
+        process = blob(rng, (height, width), spinous, (rng.uniform(10, 15), rng.uniform(4.5, 7)), -rng.uniform(0.35, 0.8), 0.12)
+        painter.detail(Shape(process.rows, process.columns, process.distance_px + 1.2), 0.6 * painter.signals["muscle"], 1.2)
         painter.detail(process, marrow, 1.2, 0.06)
         row += level
 
@@ -184,6 +189,6 @@ def _ribs(painter: Painter, outline: Outline, dome_row: float) -> None:
             rib = blob(rng, painter.canvas_shape, centre, (rng.uniform(6, 9), rng.uniform(3.5, 5)), np.pi / 2 + rng.normal(0, 0.2), 0.06)
             gap = blob(rng, painter.canvas_shape, (row + spacing / 2, centre[1]), (6, 3.5), np.pi / 2, 0.2)
             painter.detail(gap, painter.signals["fat"] * rng.uniform(0.5, 0.9), 2.0, 0.1)
-            painter.detail(Shape(rib.rows, rib.columns, rib.distance_px + 1.8), "cortical_bone", 1.0)
+            painter.detail(Shape(rib.rows, rib.columns, rib.distance_px + 1.2), 0.4 * painter.signals["muscle"], 1.2)
             painter.detail(rib, painter.signals["marrow"] * rng.uniform(0.7, 1.1), 1.2)
             row += spacing * rng.uniform(0.9, 1.1)

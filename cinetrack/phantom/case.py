@@ -99,7 +99,14 @@ def prepare_case(rng: np.random.Generator, parameters: CaseParameters, structure
     diameter = 2 * np.sqrt(target.shape.area_px / np.pi)
     if not 8 <= diameter <= 90:
         return None
-    parameters = replace(parameters, target=replace(parameters.target, kind=target.name, diameter_mm=float(diameter)))
+    drawn = replace(
+        parameters.target,
+        kind=target.name,
+        diameter_mm=float(diameter),
+        contrast=lesions[-1].contrast if lesions else 0.0,
+        look_alikes=max(len(lesions) - 1, 0),
+    )
+    parameters = replace(parameters, target=drawn)
 
     duration = parameters.frames / parameters.frame_rate_hz
     motion, breathing = draw_motion(rng, parameters.motion, anatomy.motion, shape, duration)

@@ -41,10 +41,10 @@ def paint_lung(painter: Painter, outline: Outline, dome_row: float, below: np.nd
     shared = _lung_trees(rng, painter.canvas_shape, hilum, stems=4)
     for _ in painter.images:
         own = _lung_trees(rng, painter.canvas_shape, hilum, stems=3)
-        dots = vessel_dots(rng, painter.canvas_shape, int(rng.integers(60, 140)), rng.uniform(1.4, 2.8))
+        dots = vessel_dots(rng, painter.canvas_shape, int(rng.integers(80, 220)), rng.uniform(1.4, 3.0))
         drawings.append(np.maximum(np.maximum(shared, own), dots))
     if plane != "middle":
-        painter.inside(lung, drawings, painter.signals["blood"] * rng.uniform(0.3, 0.75), opacity=rng.uniform(0.6, 0.95))
+        painter.inside(lung, drawings, painter.signals["blood"] * rng.uniform(0.3, 0.75), opacity=rng.uniform(0.55, 0.95))
 
 
 def paint_heart(
@@ -100,6 +100,6 @@ def _lung_trees(rng: np.random.Generator, shape: tuple[int, int], hilum: tuple[f
     drawing = np.zeros(shape, dtype=np.float32)
     for direction in rng.uniform(-np.pi, np.pi, stems):
         root = (hilum[0] + rng.normal(0, 10), hilum[1] + rng.normal(0, 10))
-        tree = vessel_tree(rng, shape, root, direction, rng.uniform(28, 48), rng.uniform(1.8, 3.6))
+        tree = vessel_tree(rng, shape, root, direction, rng.uniform(24, 44), rng.uniform(1.2, 2.8), rng.uniform(0.4, 0.8))
         drawing = np.maximum(drawing, tree)
     return drawing

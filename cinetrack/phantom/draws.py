@@ -92,7 +92,7 @@ def _draw_target(rng: np.random.Generator, level: float, shortest_side_px: int) 
     return TargetParameters(
         kind="",
         diameter_mm=diameter,
-        contrast=sign * float(rng.uniform(0.28 - 0.2 * level, 0.45 - 0.25 * level)),
+        contrast=sign * float(rng.uniform(0.22 - 0.14 * level, 0.38 - 0.2 * level)),
         border_softness_px=float(rng.uniform(0.6, 1.2 + 3.5 * level)),
         look_alikes=int(rng.integers(0, 1 + round(4 * level))),
         through_plane_mm=float(rng.uniform(0, 2 + 8 * level) if rng.random() < 0.3 + 0.5 * level else 0),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from cinetrack.phantom.abdomen import paint_bowel
+from cinetrack.phantom.abdomen import paint_bowel, paint_mesentery
 from cinetrack.phantom.anatomy import MotionCentres, Painter
 from cinetrack.phantom.body_wall import Outline
 from cinetrack.phantom.shapes import Shape, blob
@@ -13,10 +13,8 @@ from cinetrack.phantom.shapes import Shape, blob
 def paint_pelvis(painter: Painter, outline: Outline, floor_row: float) -> MotionCentres:
     """Paint a pelvis whose floor is at `floor_row`; returns the movers. Nothing here breathes by itself."""
     rng = painter.rng
-    height, width = painter.canvas_shape
     motion = MotionCentres(diaphragm_row=floor_row + 330)
-    everywhere = Shape(slice(0, height), slice(0, width), np.full((height, width), 50, np.float32))
-    painter.organ("abdominal_fat", everywhere, painter.signals["fat"] * rng.uniform(0.6, 0.95), mottling=0.1)
+    paint_mesentery(painter)
     paint_bowel(painter, outline, floor_row + 320, floor_row + 120, motion, 0.05, 0.9)
 
     male = rng.random() < 0.75
@@ -50,14 +48,30 @@ def paint_pelvis(painter: Painter, outline: Outline, floor_row: float) -> Motion
     return motion
 
 
-def paint_pelvic_bones(painter: Painter, outline: Outline, floor_row: float) -> None:
-    """The pubic symphysis, in the wall, in front of the bladder."""
+def paint_pelvic_wall(painter: Painter, outline: Outline, floor_row: float, cavity_px: np.ndarray) -> np.ndarray:
+    """The pelvic floor and the pubic symphysis, in the wall layer.
+
+    Returns:
+        The cavity's signed distance, (H, W) float32, less both.
+    """
     rng = painter.rng
+    height, width = painter.canvas_shape
+    rows = np.arange(height, dtype=np.float32)[:, None]
+    columns = np.arange(width, dtype=np.float32)[None]
+    sag = rng.uniform(0.05, 0.2) * (columns - outline.column(floor_row, 0.5))
+    floor = (rows - floor_row + sag).astype(np.float32)
+    below = Shape(slice(0, height), slice(0, width), np.minimum(-floor - rng.uniform(6, 10), painter.shapes["muscle"].distance_px))
+    painter.detail(below, painter.signals["fat"] * rng.uniform(0.5, 0.8), 4.0, 0.15)
+    for _ in range(int(rng.integers(2, 6))):
+        at = (floor_row - rng.uniform(15, 80), outline.column(floor_row, rng.uniform(0.0, 1.0)))
+        muscle = blob(rng, (height, width), at, (rng.uniform(14, 40), rng.uniform(8, 18)), rng.uniform(0, np.pi), 0.2)
+        painter.detail(muscle, "muscle", 2.0, 0.12)
     row = floor_row + rng.uniform(30, 50)
-    at = (row, outline.column(row, 0.0) + rng.uniform(0, 10))
+    at = (row, outline.column(row, 0.0) + rng.uniform(2, 14))
     bone = blob(rng, painter.canvas_shape, at, (rng.uniform(19, 26), rng.uniform(9, 13)), np.pi / 2 - rng.uniform(0.3, 0.9), 0.06)
     painter.detail(Shape(bone.rows, bone.columns, bone.distance_px + 2.2), "cortical_bone", 1.0)
     painter.detail(bone, painter.signals["marrow"] * rng.uniform(0.6, 1.0), 1.3, 0.1)
+    return np.minimum(np.minimum(cavity_px, floor), -2 - bone.on_canvas((height, width)))
 
 
 def _rectum(painter: Painter, outline: Outline, floor_row: float, motion: MotionCentres) -> None:

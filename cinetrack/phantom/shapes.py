@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import cv2
 import numpy as np
+import scipy.ndimage
 
 FAR_OUTSIDE_PX = -60.0
 
@@ -43,6 +44,15 @@ class Shape:
         """(row, column) of the inside's centre of mass, in canvas pixels. The shape must not be empty."""
         rows, columns = np.nonzero(self.distance_px > 0)
         return float(rows.mean() + self.rows.start), float(columns.mean() + self.columns.start)
+
+    def largest_part(self) -> Shape:
+        """The largest connected part; the others fall outside."""
+        parts, count = scipy.ndimage.label(self.distance_px > 0)
+        if count <= 1:
+            return self
+        largest = 1 + int(np.argmax(np.bincount(parts.ravel())[1:]))
+        others = (parts > 0) & (parts != largest)
+        return Shape(self.rows, self.columns, np.where(others, -np.abs(self.distance_px), self.distance_px))
 
     def without(self, other: Shape) -> Shape:
         """This shape less `other`, which lies in front of it."""

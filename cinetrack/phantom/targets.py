@@ -15,6 +15,7 @@ from cinetrack.phantom.parameters import TargetParameters
 from cinetrack.phantom.shapes import Shape, blob
 
 SMALLEST_DIAMETER_MM = 8.0
+DARK_HOST = 0.2  # signal, fat = 1
 LESION = "_lesion"
 
 
@@ -23,12 +24,13 @@ class Lesion:
     """A structure that is drawn on the frames.
 
     Attributes:
-        signal: fat = 1.
+        signal, contrast: fat = 1; the contrast is to what lay there.
         rim, core: relative brightening of the border and of the middle.
     """
 
     structure: Structure
     signal: float
+    contrast: float
     softness_px: float
     rim: float
     core: float
@@ -127,9 +129,14 @@ def _draw_lesion(
     shape = blob(rng, anatomy.canvas_shape, centre, axes, rng.uniform(0, np.pi), rng.uniform(0.03, 0.2))
     inside = shape.distance_px > 0
     around = float(anatomy.viscera[shape.window][..., 0][inside].mean()) if inside.any() else 0.5
+    contrast = parameters.contrast
+    if around < DARK_HOST:  # in lung and gas a lesion can only be brighter, and is by a lot
+        contrast = abs(contrast) + DARK_HOST
+    signal = float(np.clip(around + contrast, 0.03, 1.4))
     return Lesion(
         Structure(host + LESION, False, shape),
-        float(np.clip(around + parameters.contrast, 0.03, 1.4)),
+        signal,
+        signal - around,
         parameters.border_softness_px,
         rim=float(rng.choice([0.0, rng.uniform(-0.25, 0.35)])),
         core=float(rng.choice([0.0, rng.uniform(-0.35, 0.3)])),

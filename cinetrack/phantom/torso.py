@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import numpy as np
-
 from cinetrack.phantom.abdomen import (
     paint_bowel,
     paint_gallbladder,
     paint_kidney,
     paint_liver,
+    paint_mesentery,
     paint_pancreas,
     paint_retroperitoneum,
     paint_spleen,
@@ -17,17 +16,14 @@ from cinetrack.phantom.abdomen import (
 from cinetrack.phantom.anatomy import MotionCentres, Painter
 from cinetrack.phantom.body_wall import Outline
 from cinetrack.phantom.chest import below_diaphragm, paint_heart, paint_lung, paint_mediastinum
-from cinetrack.phantom.shapes import Shape
 
 
 def paint_torso(painter: Painter, outline: Outline, dome_row: float, plane: str) -> MotionCentres:
     """Paint the viscera of a plane ("right", "middle" or "left"); returns the movers."""
     rng = painter.rng
     motion = MotionCentres(dome_row)
-    height, width = painter.canvas_shape
-    everywhere = Shape(slice(0, height), slice(0, width), np.full((height, width), 50, np.float32))
     below = below_diaphragm(painter, outline, dome_row)
-    painter.organ("abdominal_fat", everywhere, painter.signals["fat"] * rng.uniform(0.6, 0.95), mottling=0.1)
+    paint_mesentery(painter)
     paint_retroperitoneum(painter, outline, dome_row, plane)
     paint_bowel(painter, outline, dome_row - 90, -10, motion)
     if plane == "right":

@@ -5,6 +5,8 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
+from cinetrack.phantom.smooth_fields import smooth_field
+
 _SHIFT = 4  # cv2 draws in sixteenths of a pixel
 _THINNEST_PX = 0.35
 
@@ -37,7 +39,7 @@ def vessel_tree(
         for side in (-1, 1):
             turned = angle + side * spread_rad * rng.uniform(0.3, 1.2)
             stems.append((point, turned, length * rng.uniform(0.65, 0.95), radius * rng.uniform(0.62, 0.82)))
-    return drawing.astype(np.float32) / 255
+    return _in_and_out_of_slice(rng, drawing)
 
 
 def vessel_dots(rng: np.random.Generator, canvas_shape: tuple[int, int], count: int, largest_px: float) -> np.ndarray:
@@ -48,6 +50,12 @@ def vessel_dots(rng: np.random.Generator, canvas_shape: tuple[int, int], count: 
         centre = (int(column * 2**_SHIFT), int(row * 2**_SHIFT))
         cv2.circle(drawing, centre, int(radius * 2**_SHIFT), int(255 * min(1.0, radius)), -1, cv2.LINE_AA, _SHIFT)
     return drawing.astype(np.float32) / 255
+
+
+def _in_and_out_of_slice(rng: np.random.Generator, drawing: np.ndarray) -> np.ndarray:
+    """A slice follows no tree: branches fade where they leave it."""
+    seen = np.clip(0.55 + 0.6 * smooth_field(rng, drawing.shape, rng.uniform(16, 32)), 0, 1)
+    return cv2.GaussianBlur(drawing.astype(np.float32) / 255, (0, 0), 0.7) * seen
 
 
 def _draw(drawing: np.ndarray, start: np.ndarray, end: np.ndarray, radius: float) -> None:
