@@ -1,0 +1,148 @@
+"""Everything that is drawn for a case, with the range each number is held to.
+
+Parameters are plain frozen data: they are written beside the case as phantom.json, and evaluation can stratify by any of them. What
+comes from a random generator and not from here (outlines, textures, the instants of events) is reproduced by the seed alone.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass, field
+
+from cinetrack.errors import InputError
+
+DIFFICULTIES = ("easy", "middle", "hard")
+REGIONS = ("thorax", "abdomen", "pelvis")
+FIELD_STRENGTHS_T = (0.35, 1.5)
+SMALLEST_SIDE_PX, LARGEST_SIDE_PX = 125, 400
+
+
+def within(low: float, high: float) -> float:
+    """A dataclass field whose value lies in [low, high]."""
+    return field(metadata={"range": (low, high)})
+
+
+class Ranged:
+    """A dataclass that holds its `within` fields to their ranges."""
+
+    def __post_init__(self) -> None:
+        for entry in dataclasses.fields(self):
+            low, high = entry.metadata.get("range", (None, None))
+            value = getattr(self, entry.name)
+            if low is not None and not low <= value <= high:
+                raise InputError(f"phantom {entry.name}: expected {low} to {high}, found {value}")
+
+
+@dataclass(frozen=True)
+class TargetParameters(Ranged):
+    """What is tracked.
+
+    Attributes:
+        kind: an organ's name, "<host>_lesion", or "shape" where anatomy is left behind.
+        diameter_mm: of the circle of the same area, at rest and uncut.
+        contrast: the lesion's signal less its host's, in units of fat's signal; 0 for an organ.
+        border_softness_px: half width of the border's ramp.
+        look_alikes: lesions of much the same look nearby.
+        through_plane_mm: how far breathing carries a lesion out of the slice.
+        hidden_s: how long a lesion leaves the slice altogether, once; 0 for never.
+        cut_by_border: placed across the image's border.
+    """
+
+    kind: str
+    diameter_mm: float = within(8, 90)
+    contrast: float = within(-1.3, 1.3)
+    border_softness_px: float = within(0.5, 5)
+    look_alikes: int = within(0, 4)
+    through_plane_mm: float = within(0, 12)
+    hidden_s: float = within(0, 3)
+    cut_by_border: bool
+
+
+@dataclass(frozen=True)
+class MotionParameters(Ranged):
+    """How the anatomy moves.
+
+    Attributes:
+        peak_displacement_mm: the target's largest distance from where it is on the first frame. Where that would take an unphysical
+            diaphragm, the case's own trace says what was reached.
+        irregularity: relative deviation from breath to breath of amplitude and period.
+        drift_per_minute: of the end-exhale level, in breath amplitudes.
+        dwell: how long exhalation rests; 1 is a sine.
+        ap_share, hysteresis_s: front-to-back motion as a share of head-to-feet motion, and its lag.
+        breath_hold_s: length of a breath hold; 0 for none.
+        elastic_mm: deviation of a smooth random warp that comes and goes with breathing.
+        bulk_drift_mm, sudden_shift_mm: of the whole body, over the sequence and at one instant.
+        organ_shift_share: of the displacement, what filling and gas bring, in part suddenly, rather than breathing.
+        target_deformation: relative change of the target's own axes.
+    """
+
+    peak_displacement_mm: float = within(0, 40)
+    breathing_period_s: float = within(2, 8)
+    irregularity: float = within(0, 0.4)
+    drift_per_minute: float = within(-0.8, 0.8)
+    dwell: float = within(1, 4)
+    ap_share: float = within(0, 0.5)
+    hysteresis_s: float = within(0, 0.6)
+    breath_hold_s: float = within(0, 20)
+    cardiac_mm: float = within(0, 6)
+    heart_rate_hz: float = within(0.8, 1.9)
+    peristalsis_mm: float = within(0, 5)
+    elastic_mm: float = within(0, 3)
+    bulk_drift_mm: float = within(0, 6)
+    sudden_shift_mm: float = within(0, 12)
+    organ_shift_share: float = within(0, 1)
+    target_deformation: float = within(0, 0.12)
+
+
+@dataclass(frozen=True)
+class AcquisitionParameters(Ranged):
+    """How the scanner sees it.
+
+    Attributes:
+        repetition_ms, echo_ms, flip_deg: of the pulse sequence.
+        resolution_mm: native pixel, before the resampling to 1 mm.
+        phase_encode_rows: phase encoding runs along the rows' direction, else along the columns'.
+        partial_fourier: share of phase-encoding lines acquired.
+        apodisation: 0 leaves the k-space edge sharp (ringing), 1 tapers it fully.
+        acquisition_share: share of the frame's time in which lines are acquired.
+        snr: fat's signal over the noise's deviation, in native pixels.
+        coil_bias: depth of the receive coils' shading.
+        banding: precession at the image's edge, in units of pi; 1 is the middle of a dark band.
+        intensity_drift, flicker: relative, over the sequence and from frame to frame.
+        degraded_share: share of frames spoilt as by gantry rotation.
+        peak_intensity: stored value of fat.
+    """
+
+    repetition_ms: float = within(1.5, 5)
+    echo_ms: float = within(0.7, 2.5)
+    flip_deg: float = within(30, 75)
+    resolution_mm: float = within(1.0, 3.5)
+    phase_encode_rows: bool
+    partial_fourier: float = within(0.6, 1)
+    apodisation: float = within(0, 1)
+    acquisition_share: float = within(0.4, 1)
+    snr: float = within(8, 80)
+    coil_bias: float = within(0, 0.8)
+    banding: float = within(0, 1.6)
+    intensity_drift: float = within(-0.15, 0.15)
+    flicker: float = within(0, 0.05)
+    degraded_share: float = within(0, 0.2)
+    peak_intensity: float = within(100, 4000)
+
+
+@dataclass(frozen=True)
+class CaseParameters(Ranged):
+    """One case. `plane` is right, middle or left of the body; "random" where anatomy is left behind."""
+
+    difficulty: str
+    region: str
+    plane: str
+    mirrored: bool  # the patient's front at the last column instead of the first
+    field_strength_t: float = within(0.35, 1.5)
+    frame_rate_hz: float = within(1, 8)
+    frames: int = within(1, 5000)
+    height_px: int = within(SMALLEST_SIDE_PX, LARGEST_SIDE_PX)
+    width_px: int = within(SMALLEST_SIDE_PX, LARGEST_SIDE_PX)
+    target: TargetParameters
+    motion: MotionParameters
+    acquisition: AcquisitionParameters
