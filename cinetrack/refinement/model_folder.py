@@ -18,7 +18,7 @@ from torch import nn
 
 from cinetrack.bundle.safe_weights import load_weights
 from cinetrack.errors import BundleError, InputError
-from cinetrack.refinement.network import build_network, instance_norm_as_group_norm, load_state
+from cinetrack.refinement.network import build_network, lay_out_for_cpu, load_state
 from cinetrack.refinement.nnunet import ConfigurationManager, LabelManager, PlansManager
 from cinetrack.sequence.json_files import read_json
 
@@ -91,7 +91,7 @@ def load_model_folder(
             network = build_network(configuration, input_channels, outputs, plans_path)
         load_state(network, content["network_weights"], path)
         if device.type == "cpu":
-            network = instance_norm_as_group_norm(network)
+            network = lay_out_for_cpu(network)
         networks.append(network.to(device).eval().requires_grad_(False))
     return NnunetModel(plans, configuration, labels, dataset_json, tuple(networks), mirror_axes)
 

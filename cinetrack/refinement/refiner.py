@@ -1,7 +1,7 @@
 """The refiner: a 2D nnU-Net that redraws the tracker's mask from the last frames (second stage of the method).
 
 Streaming like the tracker: one frame and its mask in, one refined mask out, in constant memory. Preprocessing and
-export are nnU-Net's own functions (2 to 5 ms a frame together); the sliding window between them is ours.
+export are nnU-Net's own functions (together 3 ms a frame of 270 x 270, 8 ms of 450 x 450); the sliding window between them is ours.
 """
 
 from __future__ import annotations

@@ -175,11 +175,18 @@ def test_logits_beyond_float16_are_computed_in_float32_where_nnunet_stops(planne
     assert (labels == expected).mean() > 0.995  # the same borders, but for float16's rounding on one side only
 
 
+def test_autocast_keeps_the_labels_but_for_pixels_on_a_border_and_is_closed_afterwards(model_folder):
+    channels = window_of((70, 64))
+    exact = Refiner.load(model_folder, tile_step_size=0.5, device=CPU).labels(channels)
+    rounded = Refiner.load(model_folder, tile_step_size=0.5, device=CPU, dtype=torch.bfloat16).labels(channels)
+    assert 0.97 < (exact == rounded).mean() < 1.0
+    assert not torch.is_autocast_enabled("cpu")
+
+
 @pytest.mark.slow
-@pytest.mark.parametrize("size", [(270, 270), (350, 310), (384, 384), (410, 350)])
-def test_labels_equal_nnunets_with_the_papers_network(planned, tmp_path, size):
+def test_labels_equal_nnunets_with_the_papers_network(planned, tmp_path):
     folder = write_model_folder(tmp_path / "paper", planned.with_paper_architecture())
-    kernels = json.loads((folder / "plans.json").read_text())["configurations"]["2d"]["architecture"]["arch_kwargs"]
-    assert kernels["features_per_stage"] == [32, 64, 128, 256, 512, 512, 512]
-    refiner = Refiner.load(folder, device=CPU)
-    assert_same_labels(refiner, stock_predictor(folder, tile_step_size=0.05), [window_of(size)])
+    architecture = json.loads((folder / "plans.json").read_text())["configurations"]["2d"]["architecture"]
+    assert architecture["arch_kwargs"]["features_per_stage"] == [32, 64, 128, 256, 512, 512, 512]
+    refiner, predictor = Refiner.load(folder, device=CPU), stock_predictor(folder, tile_step_size=0.05)
+    assert_same_labels(refiner, predictor, map(window_of, [(270, 270), (350, 310), (384, 384), (410, 350)]))

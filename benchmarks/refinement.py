@@ -1,0 +1,135 @@
+"""Our refiner beside nnU-Net's predictor, with the same weights on the same windows: seconds a frame and agreement.
+
+    python benchmarks/refinement.py [--model FOLDER] [--sizes 270 350 450] [--tile-step-sizes 0.05 0.5] [--device cpu]
+
+Without --model the network is the paper's (patch 384, 7 stages) with random weights, planned and saved by nnU-Net.
+The two take turns and the best of the repeats counts, so that a busy machine slows both. Writes json beside the table.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import json
+import os
+import platform
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+ROOT = Path(__file__).resolve().parents[1]
+# The tests make nnU-Net folders and run nnU-Net's predictor; this needs the same.
+sys.path[:0] = [str(ROOT), str(ROOT / "tests" / "refinement")]
+
+from nnunet_model_folder import drifting_disc, plan_dataset, write_model_folder  # noqa: E402
+from stock_nnunet import stock_labels, stock_predictor  # noqa: E402
+
+from cinetrack.refinement import Refiner  # noqa: E402
+from cinetrack.refinement.window import FrameWindow  # noqa: E402
+from cinetrack.sequence.atomic_write import write_text_atomically  # noqa: E402
+
+
+def main() -> None:
+    """Parse, measure, print the table and write the json."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--model", type=Path, help="nnU-Net trained-model folder; default: the paper's, random weights")
+    parser.add_argument("--window", type=int, default=5, help="frames that the model sees")
+    parser.add_argument("--sizes", type=int, nargs="+", default=[270, 350, 450], help="image sides, pixels")
+    parser.add_argument("--tile-step-sizes", type=float, nargs="+", default=[0.05, 0.5])
+    parser.add_argument("--no-mirroring", action="store_true")
+    parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
+    parser.add_argument("--dtype", choices=["float32", "float16", "bfloat16"], help="default: float16 on cuda, as nnU-Net")
+    parser.add_argument("-o", "--output", type=Path, help="default: benchmarks/results/refinement-<device>.json")
+    args = parser.parse_args()
+    device = torch.device(args.device)
+    dtype = getattr(torch, args.dtype or ("float16" if device.type == "cuda" else "float32"))
+    output = args.output or ROOT / "benchmarks" / "results" / f"refinement-{device.type}.json"
+
+    with contextlib.ExitStack() as stack:
+        folder = args.model
+        if folder is None:
+            root = Path(stack.enter_context(tempfile.TemporaryDirectory()))
+            planned = plan_dataset(root / "planned", window=args.window).with_paper_architecture()
+            folder = write_model_folder(root / "paper", planned)
+        rows = []
+        for step in args.tile_step_sizes:
+            settings = {"tile_step_size": step, "mirroring": not args.no_mirroring}
+            refiner = Refiner.load(folder, window=args.window, device=device, dtype=dtype, **settings)
+            predictor = stock_predictor(folder, device=device, **settings)
+            for size in args.sizes:
+                row = {"size": size, **settings, **compare(refiner, predictor, size, args.repeats)}
+                rows.append(row)
+                print_row(row, header=len(rows) == 1)
+    result = {
+        "device": device_name(device),
+        "threads": torch.get_num_threads(),
+        "load_average": os.getloadavg()[0],  # above the number of threads the machine was shared
+        "torch": torch.__version__,
+        "dtype": str(dtype).removeprefix("torch."),
+        "model": str(args.model or "paper architecture, random weights"),
+        "rows": rows,
+    }
+    write_text_atomically(output, json.dumps(result, indent=1) + "\n")
+    print(f"wrote {output}", file=sys.stderr)
+
+
+def compare(refiner: Refiner, predictor: Any, size: int, repeats: int) -> dict[str, float]:
+    """Seconds a frame of both and the share of pixels with equal labels, for a square image."""
+    frames, masks = drifting_disc(refiner.window + 1, (size, size))
+    window = FrameWindow(refiner.window, frames[0], masks[0])
+    for frame, mask in zip(frames[1:], masks[1:]):
+        window.append(frame, mask)
+    channels = window.channels()
+    refiner.labels(channels[:, :64, :64]), stock_labels(predictor, channels[:, :64, :64])  # one tile, to warm up
+    ours_s, stock_s = [], []
+    for _ in range(repeats):
+        ours, seconds = timed(lambda: refiner.labels(channels))
+        ours_s.append(seconds)
+        stock, seconds = timed(lambda: stock_labels(predictor, channels))
+        stock_s.append(seconds)
+    return {
+        "ours_s": min(ours_s),
+        "nnunet_s": min(stock_s),
+        "speedup": min(stock_s) / min(ours_s),
+        "equal_labels": float((ours == stock).mean()),
+        "foreground": float((stock > 0).mean()),
+    }
+
+
+def timed(function: Callable[[], np.ndarray]) -> tuple[np.ndarray, float]:
+    """The result, which lies on the CPU and so is complete, and the seconds it took."""
+    start = time.perf_counter()
+    result = function()
+    return result, time.perf_counter() - start
+
+
+def print_row(row: dict[str, Any], header: bool) -> None:
+    """One line of the table on stdout."""
+    if header:
+        print(f"{'size':>5} {'step':>5} {'mirror':>6} {'ours s':>8} {'nnU-Net s':>9} {'ratio':>6} {'equal labels':>12}")
+    print(
+        f"{row['size']:>5} {row['tile_step_size']:>5} {str(row['mirroring']):>6} {row['ours_s']:>8.3f} "
+        f"{row['nnunet_s']:>9.3f} {row['speedup']:>6.2f} {row['equal_labels']:>12.6f}",
+        flush=True,
+    )
+
+
+def device_name(device: torch.device) -> str:
+    """The GPU's name, or the processor's."""
+    if device.type == "cuda":
+        return torch.cuda.get_device_name(device)
+    cpuinfo = Path("/proc/cpuinfo")
+    lines = cpuinfo.read_text().splitlines() if cpuinfo.exists() else []
+    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return names[0] if names else platform.processor() or platform.machine()
+
+
+if __name__ == "__main__":
+    main()
