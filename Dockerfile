@@ -34,10 +34,11 @@ ENV HOME=/tmp \
     nnUNet_results=/tmp/nnunet/results \
     nnUNet_compile=false
 
-COPY LICENSE inference.py ./
-COPY cinetrack/ cinetrack/
+# Readable by any user, whatever the clone's umask was.
+COPY --chmod=755 LICENSE inference.py ./
+COPY --chmod=755 cinetrack/ cinetrack/
 RUN python -m compileall -q cinetrack
-COPY resources/ resources/
+COPY --chmod=755 resources/ resources/
 
 USER cinetrack
 ENTRYPOINT ["python", "/opt/cinetrack/inference.py"]
