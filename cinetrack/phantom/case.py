@@ -99,13 +99,11 @@ def prepare_case(rng: np.random.Generator, parameters: CaseParameters, structure
     diameter = 2 * np.sqrt(target.shape.area_px / np.pi)
     if not 8 <= diameter <= 90:
         return None
-    drawn = replace(
-        parameters.target,
-        kind=target.name,
-        diameter_mm=float(diameter),
-        contrast=lesions[-1].contrast if lesions else 0.0,
-        look_alikes=max(len(lesions) - 1, 0),
-    )
+    drawn = replace(parameters.target, kind=target.name, diameter_mm=float(diameter))
+    if lesions:
+        drawn = replace(drawn, contrast=lesions[-1].contrast, look_alikes=len(lesions) - 1)
+    else:  # an organ is part of the anatomy: it is not placed, drawn or cut as a ball
+        drawn = replace(drawn, contrast=0.0, look_alikes=0, through_plane_mm=0.0, hidden_s=0.0, cut_by_border=False)
     parameters = replace(parameters, target=drawn)
 
     duration = parameters.frames / parameters.frame_rate_hz
@@ -116,7 +114,7 @@ def prepare_case(rng: np.random.Generator, parameters: CaseParameters, structure
     scaled = scaled_to_peak(
         motion, _rest_point(scene), times, _layer(target), parameters.motion.peak_displacement_mm, LARGEST_DIAPHRAGM_MM
     )
-    through_plane = _through_plane(rng, parameters, breathing, times) if target.name.endswith(LESION) else 0 * times
+    through_plane = _through_plane(rng, parameters, breathing, times)
     return replace(prepared, motion=scaled, through_plane_mm=through_plane)
 
 

@@ -37,6 +37,7 @@ class PhantomRequest:
     difficulty: str | None = None
     shape: tuple[int, int] | None = None
     frame_rate_hz: float | None = None
+    peak_displacement_mm: float | None = None
     randomised_share: float = 0.0
 
     def __post_init__(self) -> None:
@@ -62,6 +63,10 @@ def draw_parameters(rng: np.random.Generator, request: PhantomRequest) -> CasePa
     frames = request.frames or int(rng.integers(44, 249))
     randomised = rng.random() < request.randomised_share
     plane = "random" if randomised else str(rng.choice(PLANES[region]))
+    pelvic = region == "pelvis" and not randomised
+    peak = request.peak_displacement_mm
+    if peak is None:
+        peak = float(rng.uniform(*PEAK_DISPLACEMENT_MM[difficulty])) * (PELVIC_SHARE if pelvic else 1.0)
     level = DIFFICULTIES.index(difficulty) / (len(DIFFICULTIES) - 1)
     return CaseParameters(
         difficulty=difficulty,
@@ -74,7 +79,7 @@ def draw_parameters(rng: np.random.Generator, request: PhantomRequest) -> CasePa
         height_px=shape[0],
         width_px=shape[1],
         target=_draw_target(rng, level, min(shape)),
-        motion=_draw_motion(rng, difficulty, level, region == "pelvis" and not randomised, frames / rate),
+        motion=_draw_motion(rng, peak, level, pelvic, frames / rate),
         acquisition=_draw_acquisition(rng, level, low_field),
     )
 
@@ -101,11 +106,10 @@ def _draw_target(rng: np.random.Generator, level: float, shortest_side_px: int) 
     )
 
 
-def _draw_motion(rng: np.random.Generator, difficulty: str, level: float, pelvic: bool, duration_s: float) -> MotionParameters:
-    peak = rng.uniform(*PEAK_DISPLACEMENT_MM[difficulty]) * (PELVIC_SHARE if pelvic else 1.0)
+def _draw_motion(rng: np.random.Generator, peak: float, level: float, pelvic: bool, duration_s: float) -> MotionParameters:
     hold = rng.random() < 0.15 + 0.1 * level
     return MotionParameters(
-        peak_displacement_mm=float(peak),
+        peak_displacement_mm=peak,
         breathing_period_s=float(rng.uniform(2.5, 6.5)),
         irregularity=float(rng.uniform(0.02, 0.12 + 0.25 * level)),
         drift_per_minute=float(np.clip(rng.normal(0, 0.05 + 0.2 * level), -0.8, 0.8)),
@@ -116,7 +120,7 @@ def _draw_motion(rng: np.random.Generator, difficulty: str, level: float, pelvic
         cardiac_mm=float(rng.uniform(2, 6)),
         heart_rate_hz=float(rng.uniform(0.8, 1.9)),
         peristalsis_mm=float(rng.uniform(0, 1.5 + 3 * level)),
-        elastic_mm=float(rng.uniform(0, 0.4 + 1.2 * level)),
+        elastic_mm=float(rng.uniform(0, min(0.4 + 1.2 * level, 0.15 * peak))),
         bulk_drift_mm=float(rng.uniform(0, 0.15) * peak),
         sudden_shift_mm=float(rng.uniform(0.1, 0.3) * peak) if rng.random() < 0.25 * level else 0.0,
         organ_shift_share=float(rng.uniform(0.4, 0.95)) if pelvic else float(rng.uniform(0, 0.15) * (rng.random() < 0.3)),
