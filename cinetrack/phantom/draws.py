@@ -29,6 +29,8 @@ class PhantomRequest:
 
     Attributes:
         shape: (H, W) px.
+    Raises:
+        InputError: names the value that no case may have.
     """
 
     frames: int | None = None
@@ -48,6 +50,17 @@ class PhantomRequest:
         ):
             if value is not None and value not in allowed:
                 raise InputError(f"phantom {name}: expected one of {', '.join(map(str, allowed))}, found {value}")
+        height, width = self.shape or (None, None)
+        for name, value in (
+            ("frames", self.frames),
+            ("frame_rate_hz", self.frame_rate_hz),
+            ("height_px", height),
+            ("width_px", width),
+        ):
+            if value is not None:
+                CaseParameters.check(name, value)
+        if self.peak_displacement_mm is not None:
+            MotionParameters.check("peak_displacement_mm", self.peak_displacement_mm)
         if not 0 <= self.randomised_share <= 1:
             raise InputError(f"phantom randomised share: expected 0 to 1, found {self.randomised_share}")
 
@@ -58,9 +71,11 @@ def draw_parameters(rng: np.random.Generator, request: PhantomRequest) -> CasePa
     field = request.field_strength_t or float(rng.choice(FIELD_STRENGTHS_T, p=[0.6, 0.4]))
     region = request.region or str(rng.choice(REGIONS, p=[0.4, 0.45, 0.15]))
     low_field = field < 1
-    rate = request.frame_rate_hz or float(rng.choice([4.0, 8.0], p=[0.75, 0.25]) if low_field else round(rng.uniform(1.3, 5), 2))
+    rate = request.frame_rate_hz
+    if rate is None:
+        rate = float(rng.choice([4.0, 8.0], p=[0.75, 0.25]) if low_field else round(rng.uniform(1.3, 5), 2))
     shape = request.shape or _draw_shape(rng)
-    frames = request.frames or int(rng.integers(44, 249))
+    frames = int(rng.integers(44, 249)) if request.frames is None else request.frames
     randomised = rng.random() < request.randomised_share
     plane = "random" if randomised else str(rng.choice(PLANES[region]))
     pelvic = region == "pelvis" and not randomised

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from scipy import ndimage
 
 from cinetrack.errors import InputError
-from cinetrack.phantom.case import MARGIN_PX, draw_case, prepare_case
+from cinetrack.phantom.case import MARGIN_PX, draw_case, prepare_case, render_case
 from cinetrack.phantom.draws import PhantomRequest, draw_parameters
 from cinetrack.phantom.motion import grid_shape
 from cinetrack.phantom.parameters import Ranged
@@ -52,7 +52,7 @@ def test_a_parameter_out_of_range_is_refused_by_name():
     with pytest.raises(InputError, match="phantom snr: expected 8 to 80, found 3"):
         dataclasses.replace(parameters.acquisition, snr=3)
     with pytest.raises(InputError, match="phantom height_px: expected 125 to 400, found 90"):
-        draw_parameters(np.random.default_rng(0), PhantomRequest(shape=(90, 200)))
+        PhantomRequest(shape=(90, 200))
 
 
 @pytest.mark.parametrize(
@@ -90,7 +90,8 @@ def whole_and_plain(case) -> bool:
 
 
 def test_labels_follow_the_known_displacement(cases):
-    plain = [case for case in cases if whole_and_plain(case)]
+    # Without anatomy, an organ of any size may lie partly behind the wall.
+    plain = [case for case in cases if whole_and_plain(case) and "shape" not in case.parameters.target.kind.removesuffix("shape_lesion")]
     assert len(plain) >= 6
     for case in plain:
         centres = np.array([ndimage.center_of_mass(mask) for mask in case.masks[:, 0]])
@@ -132,8 +133,6 @@ def test_frames_have_contrast_noise_and_fit_their_type(cases):
 
 def test_mirroring_reflects_frames_labels_and_the_known_displacement():
     parameters = draw_parameters(np.random.default_rng(8), PhantomRequest(frames=4, shape=SHAPE, region="abdomen"))
-    from cinetrack.phantom.case import render_case
-
     rendered = []
     for mirrored in (False, True):
         rng = np.random.default_rng(9)

@@ -30,8 +30,8 @@ def draw(seed: int, difficulty: str = "hard", region: str = "abdomen"):
 @settings(max_examples=12, deadline=None)
 def test_a_followed_point_is_where_the_warp_shows_it(seed):
     parameters, motion = draw(seed)
-    motion = scaled_to_peak(motion, (70.0, 60.0), TIMES, "viscera", parameters.peak_displacement_mm, 45.0)
-    path = motion.follow((70.0, 60.0), TIMES, "viscera")
+    motion = scaled_to_peak(motion, (70.0, 60.0), TIMES, parameters.peak_displacement_mm, 45.0)
+    path = motion.follow((70.0, 60.0), TIMES)
     for grid, (row, column) in zip(motion.grids(TIMES, "viscera"), path, strict=True):
         if 1 < row < VIEW[0] - 2 and 1 < column < VIEW[1] - 2:
             shown = full_field(grid, VIEW)[round(float(row)), round(float(column))]
@@ -43,7 +43,7 @@ def test_a_followed_point_is_where_the_warp_shows_it(seed):
 @settings(max_examples=15, deadline=None)
 def test_no_layer_folds_at_the_largest_motion(seed, region):
     parameters, motion = draw(seed, region=region)
-    motion = scaled_to_peak(motion, (80.0, 60.0), TIMES, "viscera", parameters.peak_displacement_mm, 45.0)
+    motion = scaled_to_peak(motion, (80.0, 60.0), TIMES, parameters.peak_displacement_mm, 45.0)
     for layer in ("viscera", "wall"):
         for grid in motion.grids(TIMES, layer):
             field = full_field(grid, VIEW)
@@ -55,8 +55,8 @@ def test_no_layer_folds_at_the_largest_motion(seed, region):
 @settings(max_examples=15, deadline=None)
 def test_scaling_gives_the_peak_or_stops_at_the_largest_diaphragm(seed, peak_px):
     _, motion = draw(seed, difficulty="easy")
-    scaled = scaled_to_peak(motion, (80.0, 60.0), TIMES, "viscera", peak_px, 45.0)
-    path = scaled.follow((80.0, 60.0), TIMES, "viscera")
+    scaled = scaled_to_peak(motion, (80.0, 60.0), TIMES, peak_px, 45.0)
+    path = scaled.follow((80.0, 60.0), TIMES)
     found = np.hypot(*(path - path[0]).T).max()
     assert found <= peak_px + 0.05 or scaled.scale == 0
     assert found == pytest.approx(peak_px, abs=0.1) or scaled.scale in (0, 45.0)
@@ -74,7 +74,7 @@ def test_constant_field_moves_every_pixel_alike():
     ones = np.ones((*grid_shape(VIEW), 2), np.float32)
     motion = Motion((Mover(ones * np.float32([3, -5]), None, lambda t: t / TIMES[-1]),), VIEW)
     np.testing.assert_allclose(full_field(motion.grids(TIMES, "viscera")[-1], VIEW), np.broadcast_to([3, -5], (*VIEW, 2)), atol=1e-5)
-    np.testing.assert_allclose(motion.follow((20, 30), TIMES, "viscera")[-1], (23, 25), atol=1e-3)
+    np.testing.assert_allclose(motion.follow((20, 30), TIMES)[-1], (23, 25), atol=1e-3)
     assert (motion.grids(TIMES, "wall") == 0).all()
 
 
