@@ -17,16 +17,9 @@ from cinetrack.phantom.smooth_fields import texture
 
 @dataclass(frozen=True, eq=False)
 class Structure:
-    """Something with an outline that could be a target.
-
-    Attributes:
-        name: the organ or lesion.
-        in_wall: moves with the body wall rather than the viscera.
-        shape: at rest, in canvas pixels.
-    """
+    """Something among the viscera that could be a target: the organ's or lesion's name and its outline at rest, in canvas pixels."""
 
     name: str
-    in_wall: bool
     shape: Shape
 
 
@@ -81,7 +74,8 @@ class Painter:
     def mottled(self, value: float, strength: float) -> np.ndarray:
         """`value` varied by a relative deviation of `strength`, (H, W) float32; every call gives another pattern."""
         shift = tuple(int(s) for s in self.rng.integers(0, self.canvas_shape))
-        return np.float32(value) * (1.0 + np.float32(strength) * np.roll(self._texture, shift, (0, 1)))
+        variation = 1.0 + np.float32(strength) * np.roll(self._texture, shift, (0, 1))
+        return np.float32(value) * np.maximum(variation, np.float32(0.1))
 
     def organ(
         self, name: str, shape: Shape, tissue: str | float, softness_px: float = 0.9, mottling: float = 0.04

@@ -48,7 +48,7 @@ def build_body(
     else:
         motion = paint_torso(viscera, outline, dome_row, plane)
     shapes = viscera.shapes
-    organs = tuple(Structure(name, False, shape.largest_part()) for name, shape in shapes.items() if name not in _NOT_ORGANS)
+    organs = tuple(Structure(name, shape.largest_part()) for name, shape in shapes.items() if name not in _NOT_ORGANS)
     return Anatomy(wall.images[0], np.stack(viscera.images, axis=-1), cavity, organs, dict(shapes), in_view(motion, view))
 
 

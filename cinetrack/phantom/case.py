@@ -44,7 +44,7 @@ class PreparedCase:
 
     def target_path_px(self) -> np.ndarray:
         """Where the target's centre is on each frame, (T, 2) of (row, column) in px of the view, before mirroring."""
-        return _target_path(self.scene, self.motion, self.frame_times_s())
+        return self.motion.follow(_rest_point(self.scene), self.frame_times_s())
 
 
 @dataclass(frozen=True, eq=False)
@@ -99,13 +99,11 @@ def prepare_case(rng: np.random.Generator, parameters: CaseParameters, structure
     diameter = 2 * np.sqrt(target.shape.area_px / np.pi)
     if not 8 <= diameter <= 90:
         return None
-    drawn = replace(
-        parameters.target,
-        kind=target.name,
-        diameter_mm=float(diameter),
-        contrast=lesions[-1].contrast if lesions else 0.0,
-        look_alikes=max(len(lesions) - 1, 0),
-    )
+    drawn = replace(parameters.target, kind=target.name, diameter_mm=float(diameter))
+    if lesions:
+        drawn = replace(drawn, contrast=lesions[-1].contrast, look_alikes=len(lesions) - 1)
+    else:  # an organ is part of the anatomy: it is not placed, drawn or cut as a ball
+        drawn = replace(drawn, contrast=0.0, look_alikes=0, through_plane_mm=0.0, hidden_s=0.0, cut_by_border=False)
     parameters = replace(parameters, target=drawn)
 
     duration = parameters.frames / parameters.frame_rate_hz
@@ -114,9 +112,9 @@ def prepare_case(rng: np.random.Generator, parameters: CaseParameters, structure
     prepared = PreparedCase(parameters, scene, motion, breathing, scanner, np.zeros(parameters.frames))
     times = prepared.frame_times_s()
     scaled = scaled_to_peak(
-        motion, _rest_point(scene), times, _layer(target), parameters.motion.peak_displacement_mm, LARGEST_DIAPHRAGM_MM
+        motion, _rest_point(scene), times, parameters.motion.peak_displacement_mm, LARGEST_DIAPHRAGM_MM
     )
-    through_plane = _through_plane(rng, parameters, breathing, times) if target.name.endswith(LESION) else 0 * times
+    through_plane = _through_plane(rng, parameters, breathing, times)
     return replace(prepared, motion=scaled, through_plane_mm=through_plane)
 
 
@@ -186,7 +184,7 @@ def _other_structures(
 
 
 def _draw_deformation(rng: np.random.Generator, target: Structure, parameters: CaseParameters) -> Deformation | None:
-    if parameters.motion.target_deformation == 0 or target.in_wall:
+    if parameters.motion.target_deformation == 0:
         return None
     stretch, shear = rng.normal(0, 1, 2)
     swell = 0.3 * rng.normal()
@@ -231,14 +229,6 @@ def _spoilings(rng: np.random.Generator, parameters: CaseParameters) -> list[Spo
     return spoilings
 
 
-def _layer(structure: Structure) -> str:
-    return "wall" if structure.in_wall else "viscera"
-
-
 def _rest_point(scene: Scene) -> tuple[float, float]:
     row, column = scene.structures[0].shape.centroid()
     return row - scene.view.row, column - scene.view.column
-
-
-def _target_path(scene: Scene, motion: Motion, times_s: np.ndarray) -> np.ndarray:
-    return motion.follow(_rest_point(scene), times_s, _layer(scene.structures[0]))

@@ -52,7 +52,7 @@ def paint_heart(
 ) -> None:
     """The heart, resting on the front of the diaphragm: large in the middle, its edge in the left slice, its right atrium at most in the right one."""
     rng = painter.rng
-    if plane == "right" and rng.random() < 0.7:
+    if plane == "right" and rng.random() < 0.85:
         return
     scale = {"middle": 1.0, "left": rng.uniform(0.6, 0.95), "right": rng.uniform(0.4, 0.6)}[plane]
     long_axis, short_axis = scale * rng.uniform(48, 60), scale * rng.uniform(34, 44)

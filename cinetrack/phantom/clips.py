@@ -6,7 +6,7 @@ a clip's frames are spread over time and its motion is scaled to a displacement 
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -76,6 +76,8 @@ class PhantomClips:
         if frames < 2:
             raise InputError(f"clip: expected 2 frames or more, found {frames}")
         for _ in range(ATTEMPTS):
+            low, high = config.displacement_px
+            still = rng.random() < config.still_share
             request = PhantomRequest(
                 frames=frames,
                 field_strength_t=config.field_strength_t,
@@ -83,13 +85,10 @@ class PhantomClips:
                 difficulty=config.difficulty,
                 shape=shape,
                 frame_rate_hz=float(np.exp(rng.uniform(*np.log(config.frame_rate_hz)))),
+                peak_displacement_mm=float(rng.uniform(0, low) if still else rng.uniform(low, high)),
                 randomised_share=config.randomised_share,
             )
-            parameters = draw_parameters(rng, request)
-            low, high = config.displacement_px
-            peak = rng.uniform(0, low) if rng.random() < config.still_share else rng.uniform(low, high)
-            parameters = replace(parameters, motion=replace(parameters.motion, peak_displacement_mm=float(peak)))
-            prepared = prepare_case(rng, parameters, config.structures)
+            prepared = prepare_case(rng, draw_parameters(rng, request), config.structures)
             if prepared is None:
                 continue
             clip = render_case(rng, prepared)

@@ -54,8 +54,10 @@ def write_phantom_cases(
     """Write cases 1 to `count` of a seed below `root`, in order; a case's folder appears when it is complete.
 
     Raises:
-        InputError: a case's folder exists already.
+        InputError: `root` is a file, or a case's folder exists already.
     """
+    if root.exists() and not root.is_dir():
+        raise InputError(f"{root}: expected a folder to write cases to, found a file")
     for number in range(1, count + 1):
         if (folder := root / case_id(seed, number)).exists():
             raise InputError(f"{folder}: expected no such case yet, found one; remove it or choose another folder or seed")

@@ -32,7 +32,7 @@ def random_anatomy(rng: np.random.Generator, canvas_shape: tuple[int, int], view
         painter.organ(f"{HOST}{len(organs)}", shape, rng.uniform(0, 1.2), rng.uniform(0.6, 4.0), rng.uniform(0, 0.3))
         organs.append(f"{HOST}{len(organs)}")
     _lines_and_dots(painter, everywhere)
-    structures = tuple(Structure(name, False, painter.shapes[name].largest_part()) for name in organs if painter.shapes[name].area_px > 60)
+    structures = tuple(Structure(name, painter.shapes[name].largest_part()) for name in organs if painter.shapes[name].area_px > 60)
 
     wall = _level_sets(rng, canvas_shape)
     if rng.random() < 0.5:

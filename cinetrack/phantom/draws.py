@@ -29,6 +29,8 @@ class PhantomRequest:
 
     Attributes:
         shape: (H, W) px.
+    Raises:
+        InputError: names the value that no case may have.
     """
 
     frames: int | None = None
@@ -37,6 +39,7 @@ class PhantomRequest:
     difficulty: str | None = None
     shape: tuple[int, int] | None = None
     frame_rate_hz: float | None = None
+    peak_displacement_mm: float | None = None
     randomised_share: float = 0.0
 
     def __post_init__(self) -> None:
@@ -47,6 +50,17 @@ class PhantomRequest:
         ):
             if value is not None and value not in allowed:
                 raise InputError(f"phantom {name}: expected one of {', '.join(map(str, allowed))}, found {value}")
+        height, width = self.shape or (None, None)
+        for name, value in (
+            ("frames", self.frames),
+            ("frame_rate_hz", self.frame_rate_hz),
+            ("height_px", height),
+            ("width_px", width),
+        ):
+            if value is not None:
+                CaseParameters.check(name, value)
+        if self.peak_displacement_mm is not None:
+            MotionParameters.check("peak_displacement_mm", self.peak_displacement_mm)
         if not 0 <= self.randomised_share <= 1:
             raise InputError(f"phantom randomised share: expected 0 to 1, found {self.randomised_share}")
 
@@ -57,11 +71,17 @@ def draw_parameters(rng: np.random.Generator, request: PhantomRequest) -> CasePa
     field = request.field_strength_t or float(rng.choice(FIELD_STRENGTHS_T, p=[0.6, 0.4]))
     region = request.region or str(rng.choice(REGIONS, p=[0.4, 0.45, 0.15]))
     low_field = field < 1
-    rate = request.frame_rate_hz or float(rng.choice([4.0, 8.0], p=[0.75, 0.25]) if low_field else round(rng.uniform(1.3, 5), 2))
+    rate = request.frame_rate_hz
+    if rate is None:
+        rate = float(rng.choice([4.0, 8.0], p=[0.75, 0.25]) if low_field else round(rng.uniform(1.3, 5), 2))
     shape = request.shape or _draw_shape(rng)
-    frames = request.frames or int(rng.integers(44, 249))
+    frames = int(rng.integers(44, 249)) if request.frames is None else request.frames
     randomised = rng.random() < request.randomised_share
     plane = "random" if randomised else str(rng.choice(PLANES[region]))
+    pelvic = region == "pelvis" and not randomised
+    peak = request.peak_displacement_mm
+    if peak is None:
+        peak = float(rng.uniform(*PEAK_DISPLACEMENT_MM[difficulty])) * (PELVIC_SHARE if pelvic else 1.0)
     level = DIFFICULTIES.index(difficulty) / (len(DIFFICULTIES) - 1)
     return CaseParameters(
         difficulty=difficulty,
@@ -74,7 +94,7 @@ def draw_parameters(rng: np.random.Generator, request: PhantomRequest) -> CasePa
         height_px=shape[0],
         width_px=shape[1],
         target=_draw_target(rng, level, min(shape)),
-        motion=_draw_motion(rng, difficulty, level, region == "pelvis" and not randomised, frames / rate),
+        motion=_draw_motion(rng, peak, level, pelvic, frames / rate),
         acquisition=_draw_acquisition(rng, level, low_field),
     )
 
@@ -101,11 +121,10 @@ def _draw_target(rng: np.random.Generator, level: float, shortest_side_px: int) 
     )
 
 
-def _draw_motion(rng: np.random.Generator, difficulty: str, level: float, pelvic: bool, duration_s: float) -> MotionParameters:
-    peak = rng.uniform(*PEAK_DISPLACEMENT_MM[difficulty]) * (PELVIC_SHARE if pelvic else 1.0)
+def _draw_motion(rng: np.random.Generator, peak: float, level: float, pelvic: bool, duration_s: float) -> MotionParameters:
     hold = rng.random() < 0.15 + 0.1 * level
     return MotionParameters(
-        peak_displacement_mm=float(peak),
+        peak_displacement_mm=peak,
         breathing_period_s=float(rng.uniform(2.5, 6.5)),
         irregularity=float(rng.uniform(0.02, 0.12 + 0.25 * level)),
         drift_per_minute=float(np.clip(rng.normal(0, 0.05 + 0.2 * level), -0.8, 0.8)),
@@ -116,7 +135,7 @@ def _draw_motion(rng: np.random.Generator, difficulty: str, level: float, pelvic
         cardiac_mm=float(rng.uniform(2, 6)),
         heart_rate_hz=float(rng.uniform(0.8, 1.9)),
         peristalsis_mm=float(rng.uniform(0, 1.5 + 3 * level)),
-        elastic_mm=float(rng.uniform(0, 0.4 + 1.2 * level)),
+        elastic_mm=float(rng.uniform(0, min(0.4 + 1.2 * level, 0.15 * peak))),
         bulk_drift_mm=float(rng.uniform(0, 0.15) * peak),
         sudden_shift_mm=float(rng.uniform(0.1, 0.3) * peak) if rng.random() < 0.25 * level else 0.0,
         organ_shift_share=float(rng.uniform(0.4, 0.95)) if pelvic else float(rng.uniform(0, 0.15) * (rng.random() < 0.3)),

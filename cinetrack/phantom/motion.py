@@ -51,13 +51,13 @@ class Motion:
         factors = np.stack([m.curve(times_s) * (self.scale if m.scalable else 1.0) for m in movers], axis=1)
         return np.tensordot(factors.astype(np.float32), np.stack([getattr(m, layer) for m in movers]), axes=1)
 
-    def follow(self, point: tuple[float, float], times_s: np.ndarray, layer: str) -> np.ndarray:
-        """Where the tissue that rests at `point` is at each time: (N, 2) of (row, column), in px of the field of view.
+    def follow(self, point: tuple[float, float], times_s: np.ndarray) -> np.ndarray:
+        """Where the visceral tissue that rests at `point` is at each time: (N, 2) of (row, column), in px of the field of view.
 
         Solves x = point + u(x, t) by repeated substitution, which converges as long as u does not fold. Outside the view the field of
         its border counts.
         """
-        grids = self.grids(times_s, layer)
+        grids = self.grids(times_s, "viscera")
         position = np.tile(np.asarray(point, dtype=np.float32), (len(times_s), 1))
         for _ in range(25):
             moved = np.asarray(point, dtype=np.float32) + _sample(grids, position)
@@ -87,15 +87,15 @@ def grid_positions(view_shape: tuple[int, int]) -> tuple[np.ndarray, np.ndarray]
 
 
 def scaled_to_peak(
-    motion: Motion, point: tuple[float, float], times_s: np.ndarray, layer: str, peak_px: float, largest_scale: float
+    motion: Motion, point: tuple[float, float], times_s: np.ndarray, peak_px: float, largest_scale: float
 ) -> Motion:
-    """The motion scaled so that the tissue resting at `point` gets at most `peak_px` away from where it is at the first time.
+    """The motion scaled so that the visceral tissue resting at `point` gets at most `peak_px` away from where it is at the first time.
 
     The factor stays within [0, largest_scale]; it is found by bisection, since the distance grows with it.
     """
 
     def peak(scale: float) -> float:
-        path = replace(motion, scale=scale).follow(point, times_s, layer)
+        path = replace(motion, scale=scale).follow(point, times_s)
         return float(np.hypot(*(path - path[0]).T).max())
 
     low, high = 0.0, largest_scale

@@ -27,10 +27,15 @@ class Ranged:
 
     def __post_init__(self) -> None:
         for entry in dataclasses.fields(self):
-            low, high = entry.metadata.get("range", (None, None))
-            value = getattr(self, entry.name)
-            if low is not None and not low <= value <= high:
-                raise InputError(f"phantom {entry.name}: expected {low} to {high}, found {value}")
+            if "range" in entry.metadata:
+                self.check(entry.name, getattr(self, entry.name))
+
+    @classmethod
+    def check(cls, name: str, value: float) -> None:
+        """Raise InputError where `value` is outside the range of the field `name`."""
+        low, high = next(entry.metadata["range"] for entry in dataclasses.fields(cls) if entry.name == name)
+        if not low <= value <= high:
+            raise InputError(f"phantom {name}: expected {low} to {high}, found {value}")
 
 
 @dataclass(frozen=True)

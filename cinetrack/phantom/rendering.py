@@ -62,19 +62,19 @@ class Scene:
 
     def masks(self, moment: Moment) -> np.ndarray:
         """Where each structure shows, (K, H, W) bool."""
-        maps = {False: self._visceral_maps(moment), True: self._maps(moment.wall_grid)}
-        cavity = _sample(self.anatomy.cavity_px, maps[True]) > 0
+        maps = self._visceral_maps(moment)
+        cavity = _sample(self.anatomy.cavity_px, self._maps(moment.wall_grid)) > 0
         masks = np.zeros((len(self.structures), *self.view.shape), dtype=bool)
-        lesion_masks = [_section(lesion.structure, lesion.radius_px, maps[False], moment) > 0 for lesion in self.lesions]
+        lesion_masks = [_section(lesion, maps, moment) > 0 for lesion in self.lesions]
         for k, structure in enumerate(self.structures):
             own = next((n for n, lesion in enumerate(self.lesions) if lesion.structure is structure), None)
             if own is None:
-                masks[k] = _warped(structure, maps[structure.in_wall]) > 0
+                masks[k] = _warped(structure, maps) > 0
             else:
                 masks[k] = lesion_masks[own]
                 for later in lesion_masks[own + 1 :]:
                     masks[k] &= ~later
-            masks[k] &= ~cavity if structure.in_wall else cavity
+            masks[k] &= cavity
         return masks
 
     def _maps(self, grid: np.ndarray) -> np.ndarray:
@@ -124,12 +124,12 @@ def _warped(structure: Structure, maps: np.ndarray) -> np.ndarray:
     )
 
 
-def _section(structure: Structure, radius_px: float, maps: np.ndarray, moment: Moment) -> np.ndarray:
-    return _warped(structure, maps) - np.float32(shrinkage(radius_px, moment.through_plane_mm))
+def _section(lesion: Lesion, maps: np.ndarray, moment: Moment) -> np.ndarray:
+    return _warped(lesion.structure, maps) - np.float32(shrinkage(lesion.radius_px, moment.through_plane_mm))
 
 
 def _draw(image: np.ndarray, lesion: Lesion, maps: np.ndarray, moment: Moment) -> None:
-    distance = _section(lesion.structure, lesion.radius_px, maps, moment)
+    distance = _section(lesion, maps, moment)
     near = np.flatnonzero((distance > -2 * lesion.softness_px - 1).any(axis=1))
     if near.size == 0:
         return

@@ -132,9 +132,10 @@ def _draw_lesion(
     contrast = parameters.contrast
     if around < DARK_HOST:  # in lung and gas a lesion can only be brighter, and is by a lot
         contrast = abs(contrast) + DARK_HOST
-    signal = float(np.clip(around + contrast, 0.03, 1.4))
+    # No solid tumour is as dark as gas, however dark its host.
+    signal = float(np.clip(around + contrast, 0.45 * around, 1.4))
     return Lesion(
-        Structure(host + LESION, False, shape),
+        Structure(host + LESION, shape),
         signal,
         signal - around,
         parameters.border_softness_px,
