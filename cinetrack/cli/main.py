@@ -19,6 +19,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "predict": ("cinetrack.cli.predict", "track one case or a dataset and write the masks"),
     "bundle": ("cinetrack.cli.bundle", "assemble or check a model bundle"),
     "evaluate": ("cinetrack.cli.evaluate", "score predictions with the metrics of the TrackRAD2025 challenge"),
+    "compare": ("cinetrack.cli.compare", "compare models with a baseline: changes, tests, ranks"),
 }
 
 

@@ -34,7 +34,7 @@ def runtime_aggregates(results: Sequence[Mapping[str, Any]]) -> dict[str, float 
     With fewer than two different frame counts no line is determined; numpy.polyfit then gives the smallest
     coefficients that fit, and so does the challenge.
     """
-    runtimes = [result["total_runtime"] for result in results]
+    runtimes = [result.get("total_runtime") for result in results]
     if any(runtime is None for runtime in runtimes):
         return dict.fromkeys(RUNTIME_AGGREGATES)
     with warnings.catch_warnings():

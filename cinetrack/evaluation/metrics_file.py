@@ -42,11 +42,10 @@ FRAME_COLUMNS = (
 
 @dataclass(frozen=True)
 class MetricsFile:
-    """The part of a metrics.json that comparisons need: a model's name, its cases' rows and the aggregates."""
+    """The part of a metrics.json that comparisons need: a model's name and its results by case."""
 
     name: str
     results: dict[str, Mapping[str, Any]]
-    aggregates: Mapping[str, float | None]
 
 
 def metrics_document(evaluations: Sequence[CaseEvaluation], failures: Sequence[Failure]) -> dict[str, Any]:
@@ -135,10 +134,7 @@ def read_metrics(path: Path, name: str | None = None) -> MetricsFile:
         results[str(row["case_id"])] = row
     if len(results) != len(content["results"]):
         raise InputError(f"{path}: expected each case once, found a case twice")
-    aggregates = content.get("aggregates")
-    if not isinstance(aggregates, Mapping):
-        raise InputError(f"{path}: expected aggregates, found none")
-    return MetricsFile(name or _name_of(path), results, aggregates)
+    return MetricsFile(name or _name_of(path), results)
 
 
 def _name_of(path: Path) -> str:
