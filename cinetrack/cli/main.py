@@ -20,6 +20,8 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "bundle": ("cinetrack.cli.bundle", "assemble or check a model bundle"),
     "evaluate": ("cinetrack.cli.evaluate", "score predictions with the metrics of the TrackRAD2025 challenge"),
     "compare": ("cinetrack.cli.compare", "compare models with a baseline: changes, tests, ranks"),
+    "report": ("cinetrack.cli.report", "write an HTML report of predictions, to be opened from disk"),
+    "overlay": ("cinetrack.cli.overlay", "draw a case with its outlines as a film, an animation or a contact sheet"),
 }
 
 
