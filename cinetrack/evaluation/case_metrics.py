@@ -15,7 +15,7 @@ import numpy as np
 from cinetrack.errors import InputError
 from cinetrack.evaluation.dose import delivered_dose, planned_dose, relative_d98
 from cinetrack.evaluation.frame_metrics import FrameMetrics, frame_metrics
-from cinetrack.evaluation.metric_names import DISTANCES, DOSE, GEOMETRIC, millimetre_key
+from cinetrack.evaluation.metric_names import DISTANCES, DOSE, GEOMETRIC, SPREADS, millimetre_key
 
 
 @dataclass(frozen=True, eq=False)
@@ -69,9 +69,8 @@ def case_metrics(
         everything = challenge_list(frames, metric.key)
         scored = everything[1:]
         scores[metric.key] = float(scored.mean())
-        scores[f"std_{metric.key}"] = _spread(scored)
-        scores[f"min_{metric.key}"] = float(scored.min())
-        scores[f"max_{metric.key}"] = float(everything.max())
+        for prefix, value in zip(SPREADS, (_deviation(scored), scored.min(), everything.max())):
+            scores[f"{prefix}_{metric.key}"] = float(value)
     scores[DOSE.key] = relative_d98(planned, delivered, target)
     millimetres = {
         key: float(challenge_list(frames, key)[1:].mean()) for key in (millimetre_key(metric) for metric in DISTANCES)
@@ -85,6 +84,6 @@ def challenge_list(frames: FrameMetrics, key: str) -> np.ndarray:
     return np.concatenate([values[~frames.missed], values[frames.missed]])
 
 
-def _spread(values: np.ndarray) -> float:
+def _deviation(values: np.ndarray) -> float:
     # The deviation from an infinite mean is no number; numpy would warn of it.
     return float(values.std()) if np.isfinite(values).all() else float("nan")

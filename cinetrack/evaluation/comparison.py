@@ -164,7 +164,9 @@ def signed_rank_p(differences: np.ndarray) -> float:
     return float(wilcoxon(moved).pvalue) if len(moved) else 1.0
 
 
-def _changes(cases, baseline, other, resamples) -> list[MetricChange]:
+def _changes(
+    cases: Sequence[str], baseline: dict[str, np.ndarray], other: dict[str, np.ndarray], resamples: np.ndarray
+) -> list[MetricChange]:
     """The change of every accuracy metric, with the p-values not yet corrected."""
     changes = []
     for metric in ACCURACY:

@@ -5,22 +5,17 @@ A case that cannot be scored is reported and left out; the others are scored.
 
 from __future__ import annotations
 
-import os
-from collections.abc import Callable, Iterator
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TypeVar
+
+import numpy as np
 
 from cinetrack.errors import InputError
 from cinetrack.evaluation.case_metrics import CaseMetrics, case_metrics
+from cinetrack.evaluation.case_processes import in_processes
 from cinetrack.evaluation.prediction_folder import PredictionLog, find_predictions, read_log, read_prediction
 from cinetrack.evaluation.truth import Truth, read_observers, read_truth, truth_path
 from cinetrack.sequence import CaseFiles, find_cases
-
-Item = TypeVar("Item")
-Outcome = TypeVar("Outcome")
-
 
 @dataclass(frozen=True, eq=False)
 class CaseEvaluation:
@@ -86,7 +81,7 @@ def evaluate_dataset(
     """Score every case that has both a prediction and a truth.
 
     Args:
-        workers: processes; by default one for each core this process may use.
+        workers: processes; by default one for each core.
     Returns:
         evaluations and failures, each in the order of the cases' names.
     Raises:
@@ -123,31 +118,7 @@ def evaluate_pair(pair: CasePair) -> CaseEvaluation:
     )
 
 
-def in_processes(
-    work: Callable[[Item], Outcome], items: list[Item], workers: int | None = None
-) -> Iterator[Outcome | InputError]:
-    """The outcome of `work` on each item, in order; an InputError is an outcome, anything else is raised.
-
-    Args:
-        work: a function of a module, so that other processes find it.
-        workers: processes; by default one for each core this process may use. One works in this process.
-    """
-    workers = min(workers or len(os.sched_getaffinity(0)), len(items))
-    if workers <= 1:
-        yield from (_attempt(work, item) for item in items)
-        return
-    with ProcessPoolExecutor(workers) as pool:
-        yield from pool.map(_attempt, [work] * len(items), items)
-
-
-def _attempt(work: Callable[[Item], Outcome], item: Item) -> Outcome | InputError:
-    try:
-        return work(item)
-    except InputError as error:
-        return error
-
-
-def _score(whose: str, masks, truth: Truth) -> CaseMetrics:
+def _score(whose: str, masks: np.ndarray, truth: Truth) -> CaseMetrics:
     try:
         return case_metrics(masks, truth.masks, truth.region, truth.spacing_mm, truth.number_type)
     except InputError as error:

@@ -12,13 +12,15 @@ Two things the challenge's arrays imply and its definition does not say:
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import numpy as np
 from scipy import ndimage
 
 MARGIN_PX = 3
 SIGMA_PX = 4.0
 LUNG_SIGMA_PX = 6.0
-PLANNED_LEVEL = 0.25
+PLANNED_LEVEL = 0.25  # public copies of the code from 2025 cut at >= 0.5 instead, a narrower margin
 
 _SPLINE_PAD = 12  # what scipy.ndimage.shift pads with for mode "nearest"
 _BEYOND_PX = 4  # further than this from a binary image's support a cubic spline stays below one half
@@ -100,7 +102,9 @@ def _touches_border(mask: np.ndarray) -> bool:
     return bool(mask[0].any() or mask[-1].any() or mask[:, 0].any() or mask[:, -1].any())
 
 
-def _rounded_shifts(planned: np.ndarray, displacements_px: np.ndarray):
+def _rounded_shifts(
+    planned: np.ndarray, displacements_px: np.ndarray
+) -> Iterator[tuple[tuple[slice, slice], np.ndarray]]:
     """Yield, a displacement each, where the shifted dose may be 1 and its values there.
 
     Equal to scipy.ndimage.shift of an integer image, to the last bit: the same coefficients (found once, not for

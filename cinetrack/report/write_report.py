@@ -16,7 +16,8 @@ from typing import Any
 
 import cinetrack
 from cinetrack.errors import InputError
-from cinetrack.evaluation.dataset_evaluation import Failure, in_processes
+from cinetrack.evaluation.case_processes import in_processes
+from cinetrack.evaluation.dataset_evaluation import Failure
 from cinetrack.evaluation.metric_names import ACCURACY, DISTANCES, millimetre_key
 from cinetrack.evaluation.prediction_folder import find_predictions
 from cinetrack.evaluation.truth import truth_path
@@ -37,7 +38,7 @@ def write_report(
 
     Args:
         dataset: the cases' images, and their labels where there are any; None shows the predictions alone.
-        workers: processes; by default one for each core this process may use.
+        workers: processes; by default one for each core.
     Returns:
         The names of the cases shown, and those that could not be.
     Raises:

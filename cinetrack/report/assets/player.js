@@ -23,7 +23,7 @@ class Player {
     this.window = targetWindow(page);
     this.rate = (page.facts.frame_rate_hz || 4) / (page.shown.length > 1 ? page.shown[1] - page.shown[0] : 1);
     this.sheets = page.sheets ? page.sheets.sheets.map((source) => Object.assign(new Image(), { src: source })) : [];
-    // The first sheet is on screen before the case is: a later one draws when it has been decoded.
+    // A frame asked for before its sheet is decoded is drawn when that is done.
     for (const sheet of this.sheets) sheet.onload = () => { if (this.page === page) this.draw(); };
     this.show(0);
   }
