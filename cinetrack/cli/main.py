@@ -19,6 +19,10 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "predict": ("cinetrack.cli.predict", "track one case or a dataset and write the masks"),
     "phantom": ("cinetrack.cli.phantom", "write synthetic cine-MR cases with exact labels"),
     "bundle": ("cinetrack.cli.bundle", "assemble or check a model bundle"),
+    "evaluate": ("cinetrack.cli.evaluate", "score predictions with the metrics of the TrackRAD2025 challenge"),
+    "compare": ("cinetrack.cli.compare", "compare models with a baseline: changes, tests, ranks"),
+    "report": ("cinetrack.cli.report", "write an HTML report of predictions, to be opened from disk"),
+    "overlay": ("cinetrack.cli.overlay", "draw a case with its outlines as a film, an animation or a contact sheet"),
 }
 
 

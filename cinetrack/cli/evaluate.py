@@ -1,0 +1,39 @@
+"""`cinetrack evaluate`: score predictions as the challenge does."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from pathlib import Path
+
+from cinetrack.errors import InputError
+from cinetrack.evaluation.dataset_evaluation import evaluate_dataset
+from cinetrack.evaluation.metric_names import ACCURACY
+from cinetrack.evaluation.metrics_file import frame_table, metrics_document, write_document
+from cinetrack.sequence.atomic_write import write_text_atomically
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("predictions", type=Path, help="folder with <case>/images/mri-linac-series-targets/output.mha")
+    parser.add_argument("--truth", type=Path, required=True, help="labelled TrackRAD2025 dataset or patient folder")
+    parser.add_argument("--output", "-o", type=Path, required=True, help="metrics.json to write")
+    parser.add_argument("--frames-csv", type=Path, help="also write every frame's metrics to this file")
+    parser.add_argument("--workers", type=int, help="processes (default: one a core)")
+
+
+def run(args: argparse.Namespace) -> int:
+    evaluations, failures = evaluate_dataset(args.predictions, args.truth, args.workers)
+    for failure in failures:
+        print(f"error: {failure.case_id}: {failure.error}", file=sys.stderr)
+    if not evaluations:
+        raise InputError(f"{args.predictions}: expected at least one case that can be scored, found none")
+    document = metrics_document(evaluations, failures)
+    write_document(args.output, document)
+    if args.frames_csv:
+        write_text_atomically(args.frames_csv, frame_table(evaluations))
+    for row in document["results"]:
+        scores = "  ".join(f"{metric.label} {row[metric.key]:.{metric.decimals}f}" for metric in ACCURACY)
+        print(f"{row['case_id']}: {scores}", file=sys.stderr)
+    print(json.dumps(document["aggregates"], indent=2))
+    return 2 if failures else 0

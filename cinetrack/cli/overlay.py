@@ -1,0 +1,44 @@
+"""`cinetrack overlay`: a case's frames with outlines as a film, an animation or a contact sheet."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from cinetrack.errors import InputError
+from cinetrack.evaluation.prediction_folder import find_predictions, read_prediction
+from cinetrack.evaluation.truth import read_truth, truth_path
+from cinetrack.report.overlay import WRITERS, write_overlay
+from cinetrack.sequence import CaseFiles, find_cases
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("case", type=Path, help="patient folder of a TrackRAD2025 dataset")
+    parser.add_argument("--output", "-o", type=Path, required=True, help=f"file to write: {', '.join(WRITERS)}")
+    parser.add_argument("--prediction", type=Path, help="prediction to draw: the case's folder or the folder above it")
+    parser.add_argument("--series", help="name of the series, where the patient has several")
+
+
+def run(args: argparse.Namespace) -> int:
+    case = _only_case(args.case, args.series)
+    sequence, _ = case.read_sequence()
+    masks = {}
+    if truth_path(case) is not None:
+        masks["truth"] = read_truth(case).masks
+    if args.prediction:
+        found = find_predictions(args.prediction, only_case=case.case_id)
+        if case.case_id not in found:
+            raise InputError(f"{args.prediction}: expected a prediction of {case.case_id}, found {', '.join(found)}")
+        masks["prediction"] = read_prediction(found[case.case_id])[0]
+    write_overlay(args.output, sequence, masks)
+    print(args.output)
+    return 0
+
+
+def _only_case(folder: Path, wanted: str | None) -> CaseFiles:
+    cases = {case.case_id: case for case in find_cases(folder)}
+    if wanted is None and len(cases) == 1:
+        return next(iter(cases.values()))
+    if wanted not in cases:
+        raise InputError(f"{folder}: expected --series to name one of {', '.join(cases)}, found {wanted or 'none'}")
+    return cases[wanted]

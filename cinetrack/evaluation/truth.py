@@ -1,0 +1,81 @@
+"""The truth of a case: its labels, what the metrics need beside them, and the further observers' labels.
+
+Where several people outlined the target and their consensus is in `<patient>_staple_labels.mha`, that is the truth,
+as in the TrackRAD2025 evaluation, and `<patient>_labels.mha` becomes one more observer.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import SimpleITK as sitk
+
+from cinetrack.errors import InputError
+from cinetrack.sequence import CaseFiles
+from cinetrack.sequence.image_files import read_masks
+
+FIRST_OBSERVER = "first"
+
+
+@dataclass(frozen=True, eq=False)
+class Truth:
+    """True masks of every frame and what else scoring needs.
+
+    Attributes:
+        masks: (T, H, W) bool.
+        number_type: of the file (see `dose`).
+        spacing_mm: (row, column).
+        region: scanned region.
+        frame_rate_hz, field_strength_t: Hz and tesla.
+    """
+
+    masks: np.ndarray
+    number_type: np.dtype
+    spacing_mm: tuple[float, float]
+    region: str
+    frame_rate_hz: float
+    field_strength_t: float
+
+
+def truth_path(case: CaseFiles) -> Path | None:
+    """The file whose masks count as true: the consensus of several observers, or the labels; None without either."""
+    consensus = case.folder / "targets" / f"{case.patient_id}_staple_labels.mha"
+    return consensus if consensus.exists() and case.labels_path is not None else case.labels_path
+
+
+def read_truth(case: CaseFiles) -> Truth:
+    """Read the truth of a case. Raises InputError naming the file that is missing or unusable."""
+    path = truth_path(case)
+    if path is None:
+        raise InputError(
+            f"{case.folder / 'targets' / f'{case.patient_id}_labels.mha'}: expected labels of every frame, found none"
+        )
+    masks, geometry = read_masks(path)
+    return Truth(
+        masks=masks,
+        number_type=_number_type(path),
+        spacing_mm=geometry.spacing_mm,
+        region=case.region(),
+        frame_rate_hz=case.frame_rate_hz(),
+        field_strength_t=case.field_strength_t(),
+    )
+
+
+def read_observers(case: CaseFiles) -> Iterator[tuple[str, np.ndarray]]:
+    """The name and masks, (T, H, W) bool, of each observer whose labels are not the truth."""
+    if case.labels_path is not None and truth_path(case) != case.labels_path:
+        yield FIRST_OBSERVER, read_masks(case.labels_path)[0]
+    for observer in sorted(case.observer_labels):
+        yield observer, case.read_labels(observer)
+
+
+def _number_type(path: Path) -> np.dtype:
+    reader = sitk.ImageFileReader()
+    reader.SetFileName(str(path))
+    reader.ReadImageInformation()
+    kind = sitk.GetPixelIDValueAsString(reader.GetPixelID())
+    # All integers behave alike here, so that one stands for them.
+    return np.dtype({"32-bit float": np.float32, "64-bit float": np.float64}.get(kind, np.uint8))
