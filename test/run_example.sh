@@ -12,10 +12,10 @@ rm -rf "$out"
 mkdir -p "$out"
 for bundle in default registration static; do
     .venv/bin/cinetrack predict examples/data -o "$out/$bundle" --model "resources/$bundle"
-    .venv/bin/cinetrack evaluate "$out/$bundle" --truth examples/data --output "$out/$bundle.json"
+    .venv/bin/cinetrack evaluate "$out/$bundle" --truth examples/data --output "$out/$bundle.json" >/dev/null
 done
 case=$(basename "$(find examples/data -mindepth 1 -maxdepth 1 -type d | sort | head -n 1)")
-.venv/bin/cinetrack overlay "examples/data/$case" --prediction "$out/default" -o "$out/overlay.png"
+.venv/bin/cinetrack overlay "examples/data/$case" --prediction "$out/default" -o "$out/overlay.png" >/dev/null
 .venv/bin/python test/example_table.py "$out" | tee "$out/table.md"
 echo
 echo "masks, metrics and overlay.png are in $out"

@@ -2,7 +2,10 @@
 
     <patient>/{field-strength.json | b-field-strength.json, frame-rate[N].json, scanned-region[N].json}
     <patient>/images/<patient>_frames[N].mha
-    <patient>/targets/{<patient>_first_label.mha, <patient>_labels.mha, <patient>_labels<observer>.mha}
+    <patient>/targets/{<patient>_first_label.mha, <patient>_labels.mha, <patient>_labels<observer>.mha,
+                       <patient>_staple_labels.mha}
+
+Where there are STAPLE labels, the consensus of several observers, they are the truth, as in the challenge's evaluation.
 """
 
 from __future__ import annotations
@@ -130,7 +133,7 @@ def cases_of_patient(folder: Path) -> list[CaseFiles]:
                 series_path=found[scan],
                 scan=scan,
                 first_label_path=_existing(targets / f"{patient}_first_label{scan}.mha"),
-                labels_path=_existing(targets / f"{patient}_labels.mha") if labelled else None,
+                labels_path=_labels_path(targets, patient) if labelled else None,
                 observer_labels=observers if labelled else {},
             )
         )
@@ -167,6 +170,10 @@ def _is_patient(folder: Path) -> bool:
 
 def _files(folder: Path) -> list[Path]:
     return sorted(path for path in folder.iterdir() if path.is_file()) if folder.is_dir() else []
+
+
+def _labels_path(targets: Path, patient: str) -> Path | None:
+    return _existing(targets / f"{patient}_staple_labels.mha") or _existing(targets / f"{patient}_labels.mha")
 
 
 def _existing(path: Path) -> Path | None:

@@ -109,6 +109,14 @@ def test_extra_observers_are_found_by_name(dataset, moving_disc):
     np.testing.assert_array_equal(case.read_labels(), moving_disc[1])
 
 
+def test_staple_labels_are_the_truth_where_there_are_any(dataset, moving_disc):
+    consensus = np.roll(moving_disc[1], 2, axis=2)
+    write_masks(
+        dataset / "A_001/targets/A_001_staple_labels.mha", consensus, ImageGeometry.in_plane((1.5, 1.0))
+    )
+    np.testing.assert_array_equal(find_cases(dataset)[0].read_labels(), consensus)
+
+
 def test_a_folder_without_patients_is_refused(tmp_path):
     with pytest.raises(InputError, match="patient folders"):
         find_cases(tmp_path)
