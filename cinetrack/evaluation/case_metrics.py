@@ -59,7 +59,8 @@ def case_metrics(
     frames = frame_metrics(predicted, reference, spacing_mm)
     if len(frames.frames) < 2:
         raise InputError(
-            f"expected a true mask on at least two frames, the prompted one and one to score, found {len(frames.frames)}"
+            "expected a true mask on at least two frames, the prompted one and one to score, "
+            f"found {len(frames.frames)}"
         )
     target = reference[frames.frames[0]]
     planned = planned_dose(target, region)

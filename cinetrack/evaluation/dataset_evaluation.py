@@ -17,6 +17,7 @@ from cinetrack.evaluation.prediction_folder import PredictionLog, find_predictio
 from cinetrack.evaluation.truth import Truth, read_observers, read_truth, truth_path
 from cinetrack.sequence import CaseFiles, find_cases
 
+
 @dataclass(frozen=True, eq=False)
 class CaseEvaluation:
     """One scored case: its metrics, what the prediction's log says, and how well other observers do.

@@ -7,7 +7,7 @@ shifted (TrackRAD2025 evaluation, `DoseMetric`). The metric is the delivered D98
 Two things the challenge's arrays imply and its definition does not say:
 - The planned dose has the number type of the truth's file. Label files hold whole numbers, so the spline's values
   are rounded to 0 or 1 at every shift.
-- A frame with an empty prediction has no centroid: the beam is off, the frame adds no dose, and still counts in the mean.
+- A frame with an empty prediction has no centroid: the beam is off, the frame adds no dose and counts in the mean.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The metrics and the keys they have in metrics.json, written once: the commands, the report and the docs read this list.
+"""The metrics and their keys in metrics.json, written once: the commands, the report and the docs read this list.
 
 The keys are those of the TrackRAD2025 evaluation. The challenge takes a pixel as its unit of length; the same
 distances in millimetres have the key followed by `_mm`.

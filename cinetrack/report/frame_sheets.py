@@ -18,7 +18,13 @@ from PIL import Image
 TILES_A_SIDE = 5
 BLOCK = 8  # JPEG's: tiles of whole blocks do not bleed into their neighbours
 # (scale, quality) from the best down; the first whose sample fits the budget is taken.
-SETTINGS = ((1.0, 80), (1.0, 65), (1.0, 50), (1.0, 35), (0.7, 50), (0.7, 35), (0.5, 50), (0.5, 35), (0.35, 35), (0.25, 35))
+SETTINGS = (
+    *((1.0, quality) for quality in (80, 65, 50, 35)),
+    *((0.7, quality) for quality in (50, 35)),
+    *((0.5, quality) for quality in (50, 35)),
+    (0.35, 35),
+    (0.25, 35),
+)
 
 
 @dataclass(frozen=True)

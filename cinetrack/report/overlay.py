@@ -56,8 +56,9 @@ def draw_frames(
                 points = np.rint(corners[:, ::-1]).astype(np.int32)
                 cv2.polylines(picture, [points], True, COLORS[name], 2, cv2.LINE_AA, _SUBPIXEL_BITS)
         caption = f"{index / sequence.frame_rate_hz:.1f} s"
-        for color, thickness in (((0, 0, 0), 3), ((255, 255, 255), 1)):
-            cv2.putText(picture, caption, (8, size[0] - 10), cv2.FONT_HERSHEY_SIMPLEX, 0.5, color, thickness, cv2.LINE_AA)
+        for grey_level, thickness in ((0, 3), (255, 1)):
+            place, font, color = (8, size[0] - 10), cv2.FONT_HERSHEY_SIMPLEX, (grey_level,) * 3
+            cv2.putText(picture, caption, place, font, 0.5, color, thickness, cv2.LINE_AA)
         yield picture
 
 
@@ -71,7 +72,8 @@ def write_overlay(path: Path, sequence: CineSequence, masks: Mapping[str, np.nda
     """
     write = WRITERS.get(path.suffix.lower())
     if write is None:
-        raise InputError(f"{path}: expected a file name that ends in {', '.join(WRITERS)}, found {path.suffix or 'none'}")
+        endings = ", ".join(WRITERS)
+        raise InputError(f"{path}: expected a file name that ends in {endings}, found {path.suffix or 'none'}")
     for name, series in masks.items():
         if series.shape != sequence.frames.shape:
             raise InputError(
@@ -108,7 +110,10 @@ def _gif_palette() -> np.ndarray:
     greys = np.repeat(np.linspace(0, 255, 128)[:, None], 3, axis=1)
     shares, background = np.linspace(0.25, 1, 4), np.linspace(0, 255, 16)
     mixes = [
-        share * np.array(color) + (1 - share) * grey for color in COLORS.values() for share in shares for grey in background
+        share * np.array(color) + (1 - share) * grey
+        for color in COLORS.values()
+        for share in shares
+        for grey in background
     ]
     return np.rint(np.vstack([greys, mixes])).astype(np.uint8)
 

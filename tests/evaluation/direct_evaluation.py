@@ -1,4 +1,4 @@
-"""The challenge's metrics written out as slowly and plainly as they are defined, for the parity tests and the benchmark.
+"""The challenge's metrics written out as slowly and plainly as they are defined, for parity tests and benchmark.
 
 One frame, one metric at a time, on whole images, with scipy's own functions and none of the package's. The order of
 the arrays' axes is the library's (time, row, column).

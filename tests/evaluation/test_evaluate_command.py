@@ -16,7 +16,14 @@ from direct_evaluation import direct_case, direct_relative_d98
 from prediction_writing import shifted, write_prediction
 
 from cinetrack.cli.main import main
-from cinetrack.evaluation.metric_names import ACCURACY, DISTANCES, GEOMETRIC, RUNTIME_AGGREGATES, SPREADS, millimetre_key
+from cinetrack.evaluation.metric_names import (
+    ACCURACY,
+    DISTANCES,
+    GEOMETRIC,
+    RUNTIME_AGGREGATES,
+    SPREADS,
+    millimetre_key,
+)
 from cinetrack.sequence import CineSequence, find_cases
 from cinetrack.sequence.image_files import ImageGeometry, write_masks
 from cinetrack.sequence.trackrad_dataset import write_case

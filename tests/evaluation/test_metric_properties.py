@@ -99,6 +99,7 @@ def test_a_surface_is_the_mask_without_its_erosion(mask):
     np.testing.assert_array_equal(surfaces(mask)[0], mask[0] ^ ndimage.binary_erosion(mask[0]))
 
 
+@pytest.mark.filterwarnings("ignore:invalid value:RuntimeWarning")  # theirs, where a class has no pixel
 @settings(max_examples=60)
 @given(small_masks, small_masks)
 def test_dice_and_surface_distances_agree_with_grand_challenge_metrics(first, second):

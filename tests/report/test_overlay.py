@@ -13,7 +13,6 @@ from prediction_writing import shifted, write_prediction
 from cinetrack.cli.main import main
 from cinetrack.report.overlay import COLORS, draw_frames
 from cinetrack.sequence import CineSequence
-from cinetrack.sequence.trackrad_dataset import write_case
 
 
 @pytest.fixture

@@ -13,7 +13,6 @@ import cv2
 import numpy as np
 import pytest
 from hypothesis import given, settings
-from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from PIL import Image
 from prediction_writing import shifted, write_prediction

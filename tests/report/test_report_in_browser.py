@@ -82,6 +82,10 @@ def canvas(page: Page) -> np.ndarray:
     return np.array(Image.open(io.BytesIO(base64.b64decode(address.split(",")[1]))).convert("RGB"))
 
 
+def pixels_of(picture: np.ndarray, color: tuple[int, int, int]) -> int:
+    return int((np.abs(picture.astype(int) - color).max(axis=-1) < 30).sum())
+
+
 def test_the_overview_starts_with_the_worst_case_and_sorts_by_any_column(page, folder):
     page.goto((folder / "with_truth" / "index.html").as_uri())
     assert first_column(page) == ["B_far", "C_missed", "A_good"]
@@ -133,13 +137,9 @@ def test_each_outline_can_be_hidden(page, folder):
     open_case(page, folder / "with_truth", "B_far")
     page.locator("#scrub").fill("3")
     for name, color in (("prediction", (255, 138, 61)), ("truth", (47, 224, 176))):
-
-        def drawn() -> int:
-            return int((np.abs(canvas(page).astype(int) - color).max(axis=-1) < 30).sum())
-
-        assert drawn() > 50, name
+        assert pixels_of(canvas(page), color) > 50, name
         page.locator("#layers label", has_text=name).locator("input").uncheck()
-        assert drawn() == 0, name
+        assert pixels_of(canvas(page), color) == 0, name
 
 
 def test_playing_runs_to_the_last_frame_and_stops(page, folder):

@@ -37,7 +37,7 @@ function lineChart(host, options) {
   const heading = htmlElement("h3", options.title + " ", box);
   if (options.unit) htmlElement("span", options.unit, heading);
   const height = options.height || 128;
-  const margin = { left: 46, right: 10, top: 8, bottom: 20 };
+  const margin = { left: 46, right: 18, top: 8, bottom: 20 };
   const all = options.series.flatMap((one) => one.values).concat(options.band ? [...options.band.low, ...options.band.high] : []);
   const values = all.filter(isNumber);
   let low = Math.min(...values, options.floor ?? Infinity);
@@ -69,7 +69,7 @@ function lineChart(host, options) {
     const horizontal = ticks(start, end, Math.max(3, width / 110));
     horizontal.values.forEach((x, index) => {
       const last = index === horizontal.values.length - 1;
-      const text = svgElement("text", { x: toX(x), y: height - 5, "text-anchor": index === 0 ? "start" : last ? "end" : "middle" }, svg);
+      const text = svgElement("text", { x: toX(x), y: height - 5, "text-anchor": "middle" }, svg);
       text.textContent = x.toFixed(horizontal.decimals) + (last && options.xUnit ? " " + options.xUnit : "");
     });
     if (options.band) {

@@ -74,7 +74,7 @@ class Player {
     context.setTransform(scaleX, 0, 0, -scaleY, -view.left * scaleX, (view.top + view.height) * scaleY);
     this.drawImage(context, width, height);
     context.lineJoin = "round";
-    for (const [name, frames] of Object.entries(page.outlines)) {
+    for (const [name, frames] of Object.entries(page.outlines).reverse()) {  // the prediction on top
       if (this.hidden.has(name)) continue;
       context.beginPath();
       for (const line of frames[this.index]) tracePath(context, line);

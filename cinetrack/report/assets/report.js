@@ -3,6 +3,7 @@
 
 const overview = JSON.parse(document.getElementById("data").textContent);
 const byId = (id) => document.getElementById(id);
+const count = `${overview.rows.length} ${overview.rows.length === 1 ? "case" : "cases"}`;
 const hasTruth = overview.rows.some((row) => row.scores);
 const LINE = { truth: "#0a8f6c", prediction: "#d9480f", observer: "#7048b8" };
 const lineColor = (name) => LINE[name] || LINE.observer;
@@ -72,7 +73,7 @@ function drawTable() {
     }
     for (const column of TEXT_COLUMNS.slice(1)) htmlElement("td", column.value(row) ?? "–", tr, "text");
   }
-  byId("tablehint").textContent = `${overview.rows.length} cases. Click a column to sort its worst values to the top, a row to watch the case.`;
+  byId("tablehint").textContent = `${count}. Click a column to sort its worst values to the top, a row to watch the case.`;
 }
 
 // Metrics are shaded from nothing at the median to orange at the worst value.
@@ -295,7 +296,7 @@ function route() {
   scrollTo(0, 0);
 }
 
-byId("subtitle").textContent = `${overview.title} · ${overview.rows.length} cases · version ${overview.version}`;
+byId("subtitle").textContent = `${overview.title} · ${count} · version ${overview.version}`;
 document.title = `${overview.title} – CineTrack report`;
 drawCards();
 for (const failure of overview.failures) {
