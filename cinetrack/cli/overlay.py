@@ -7,7 +7,7 @@ from pathlib import Path
 
 from cinetrack.errors import InputError
 from cinetrack.evaluation.prediction_folder import find_predictions, read_prediction
-from cinetrack.evaluation.truth import read_truth, truth_path
+from cinetrack.evaluation.truth import read_truth
 from cinetrack.report.overlay import WRITERS, write_overlay
 from cinetrack.sequence import CaseFiles, find_cases
 
@@ -23,7 +23,7 @@ def run(args: argparse.Namespace) -> int:
     case = _only_case(args.case, args.series)
     sequence, _ = case.read_sequence()
     masks = {}
-    if truth_path(case) is not None:
+    if case.labels_path is not None:
         masks["truth"] = read_truth(case).masks
     if args.prediction:
         found = find_predictions(args.prediction, only_case=case.case_id)

@@ -14,7 +14,7 @@ from cinetrack.errors import InputError
 from cinetrack.evaluation.case_metrics import CaseMetrics, case_metrics
 from cinetrack.evaluation.case_processes import in_processes
 from cinetrack.evaluation.prediction_folder import PredictionLog, find_predictions, read_log, read_prediction
-from cinetrack.evaluation.truth import Truth, read_observers, read_truth, truth_path
+from cinetrack.evaluation.truth import Truth, read_observers, read_truth
 from cinetrack.sequence import CaseFiles, find_cases
 
 
@@ -63,7 +63,7 @@ def pair_cases(predictions: Path, dataset: Path) -> tuple[list[CasePair], list[F
         InputError: either folder is missing or holds no case.
     """
     cases = {case.case_id: case for case in find_cases(dataset)}
-    labelled = {name for name, case in cases.items() if truth_path(case) is not None}
+    labelled = {name for name, case in cases.items() if case.labels_path is not None}
     found = find_predictions(predictions, only_case=next(iter(labelled)) if len(labelled) == 1 else None)
     failures = [
         Failure(name, f"{predictions / name}: expected a prediction for the labelled case {name}, found none")

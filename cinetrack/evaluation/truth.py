@@ -1,8 +1,4 @@
-"""The truth of a case: its labels, what the metrics need beside them, and the further observers' labels.
-
-Where several people outlined the target and their consensus is in `<patient>_staple_labels.mha`, that is the truth,
-as in the TrackRAD2025 evaluation, and `<patient>_labels.mha` becomes one more observer.
-"""
+"""The truth of a case: its labels, what the metrics need beside them, and the further observers' labels."""
 
 from __future__ import annotations
 
@@ -16,8 +12,6 @@ import SimpleITK as sitk
 from cinetrack.errors import InputError
 from cinetrack.sequence import CaseFiles
 from cinetrack.sequence.image_files import read_masks
-
-FIRST_OBSERVER = "first"
 
 
 @dataclass(frozen=True, eq=False)
@@ -40,15 +34,9 @@ class Truth:
     field_strength_t: float
 
 
-def truth_path(case: CaseFiles) -> Path | None:
-    """The file whose masks count as true: the consensus of several observers, or the labels; None without either."""
-    consensus = case.folder / "targets" / f"{case.patient_id}_staple_labels.mha"
-    return consensus if consensus.exists() and case.labels_path is not None else case.labels_path
-
-
 def read_truth(case: CaseFiles) -> Truth:
     """Read the truth of a case. Raises InputError naming the file that is missing or unusable."""
-    path = truth_path(case)
+    path = case.labels_path
     if path is None:
         raise InputError(
             f"{case.folder / 'targets' / f'{case.patient_id}_labels.mha'}: expected labels of every frame, found none"
@@ -66,8 +54,6 @@ def read_truth(case: CaseFiles) -> Truth:
 
 def read_observers(case: CaseFiles) -> Iterator[tuple[str, np.ndarray]]:
     """The name and masks, (T, H, W) bool, of each observer whose labels are not the truth."""
-    if case.labels_path is not None and truth_path(case) != case.labels_path:
-        yield FIRST_OBSERVER, read_masks(case.labels_path)[0]
     for observer in sorted(case.observer_labels):
         yield observer, case.read_labels(observer)
 

@@ -22,7 +22,7 @@ from cinetrack.evaluation.dataset_evaluation import CasePair, evaluate_pair
 from cinetrack.evaluation.dose import d98
 from cinetrack.evaluation.metric_names import ACCURACY, DICE, DISTANCES, millimetre_key
 from cinetrack.evaluation.prediction_folder import PredictionLog, read_log, read_prediction
-from cinetrack.evaluation.truth import read_observers, read_truth, truth_path
+from cinetrack.evaluation.truth import read_observers, read_truth
 from cinetrack.report.frame_sheets import frame_sheets, windowed_8bit
 from cinetrack.report.outlines import outlines
 from cinetrack.sequence import CaseFiles
@@ -51,7 +51,7 @@ def case_page(request: PageRequest) -> dict[str, Any]:
     """
     masks, geometry = read_prediction(request.prediction)
     log = read_log(request.prediction)
-    labelled = request.case is not None and truth_path(request.case) is not None
+    labelled = request.case is not None and request.case.labels_path is not None
     evaluation = evaluate_pair(CasePair(request.case_id, request.prediction, request.case)) if labelled else None
     shown = np.arange(0, len(masks), math.ceil(len(masks) / MOST_FRAMES))
     series = {"prediction": masks}

@@ -20,7 +20,6 @@ from cinetrack.evaluation.case_processes import in_processes
 from cinetrack.evaluation.dataset_evaluation import Failure
 from cinetrack.evaluation.metric_names import ACCURACY, DISTANCES, millimetre_key
 from cinetrack.evaluation.prediction_folder import find_predictions
-from cinetrack.evaluation.truth import truth_path
 from cinetrack.report.case_page import PageRequest, case_page, overview_row
 from cinetrack.sequence import find_cases
 from cinetrack.sequence.atomic_write import write_text_atomically
@@ -66,7 +65,7 @@ def _requests(predictions: Path, dataset: Path | None) -> tuple[list[PageRequest
     failures = [
         Failure(name, f"{predictions / name}: expected a prediction for the labelled case {name}, found none")
         for name, case in sorted(cases.items())
-        if name not in found and truth_path(case) is not None
+        if name not in found and case.labels_path is not None
     ]
     requests = []
     for name, folder in sorted(found.items()):

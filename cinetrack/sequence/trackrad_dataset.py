@@ -5,7 +5,8 @@
     <patient>/targets/{<patient>_first_label.mha, <patient>_labels.mha, <patient>_labels<observer>.mha,
                        <patient>_staple_labels.mha}
 
-Where there are STAPLE labels, the consensus of several observers, they are the truth, as in the challenge's evaluation.
+Where there are STAPLE labels, the consensus of several observers, they are the truth, as in the challenge's evaluation,
+and `<patient>_labels.mha` counts as one more observer's.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ from cinetrack.sequence.grand_challenge import LoadedCase, load_case
 from cinetrack.sequence.image_files import ImageGeometry, read_masks, read_series, write_masks, write_series
 from cinetrack.sequence.json_files import read_positive_number, read_word
 
+FIRST_OBSERVER = "first"  # whose labels are in <patient>_labels.mha, where the consensus is the truth
 FIELD_STRENGTH_NAMES = ("b-field-strength.json", "field-strength.json")
 
 
@@ -123,6 +125,10 @@ def cases_of_patient(folder: Path) -> list[CaseFiles]:
         found = {"": images / f"{patient}_frames.mha"}
     label_pattern = re.compile(rf"{re.escape(patient)}_labels_?(.+)\.mha")
     observers = {m.group(1): path for path in _files(targets) if (m := label_pattern.fullmatch(path.name))}
+    truth = _existing(targets / f"{patient}_labels.mha")
+    if consensus := _existing(targets / f"{patient}_staple_labels.mha"):
+        observers |= {FIRST_OBSERVER: truth} if truth else {}
+        truth = consensus
     cases = []
     for scan in sorted(found, key=lambda text: int(text or 1)):
         labelled = scan in ("", "1")
@@ -133,7 +139,7 @@ def cases_of_patient(folder: Path) -> list[CaseFiles]:
                 series_path=found[scan],
                 scan=scan,
                 first_label_path=_existing(targets / f"{patient}_first_label{scan}.mha"),
-                labels_path=_labels_path(targets, patient) if labelled else None,
+                labels_path=truth if labelled else None,
                 observer_labels=observers if labelled else {},
             )
         )
@@ -170,10 +176,6 @@ def _is_patient(folder: Path) -> bool:
 
 def _files(folder: Path) -> list[Path]:
     return sorted(path for path in folder.iterdir() if path.is_file()) if folder.is_dir() else []
-
-
-def _labels_path(targets: Path, patient: str) -> Path | None:
-    return _existing(targets / f"{patient}_staple_labels.mha") or _existing(targets / f"{patient}_labels.mha")
 
 
 def _existing(path: Path) -> Path | None:
