@@ -1,0 +1,67 @@
+"""A bundle with a refiner, from nnU-Net's folder to the platform's output."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from cinetrack.bundle import open_bundle
+from cinetrack.cli.main import main
+from cinetrack.errors import BundleError
+from cinetrack.pipeline.hole_fill import fill_holes
+from cinetrack.pipeline.model import load_model
+from cinetrack.pipeline.track_case import track_whole
+from cinetrack.sequence import find_cases
+from cinetrack.sequence.image_files import read_masks
+
+
+@pytest.fixture(scope="module")
+def refined_bundle(model_folder, tmp_path_factory) -> Path:
+    folder = tmp_path_factory.mktemp("bundles") / "refined"
+    create = ["bundle", "create", "--tracker", "registration", "--refiner", str(model_folder), "-o", str(folder)]
+    assert main([*create, "--folds", "0,1", "--tile-step-size", "0.5", "--no-mirroring"]) == 0
+    return folder
+
+
+def test_a_created_bundle_holds_what_it_was_told_and_only_needed_files(refined_bundle):
+    spec = open_bundle(refined_bundle).refiner
+    assert (spec.folds, spec.window, spec.tile_step_size, spec.mirroring) == ((0, 1), 5, 0.5, False)
+    files = {str(p.relative_to(refined_bundle)) for p in refined_bundle.rglob("*") if p.is_file()}
+    inner = ["dataset.json", "plans.json", "fold_0/checkpoint_final.pth", "fold_1/checkpoint_final.pth"]
+    assert files == {"bundle.json", *(f"refiner/{name}" for name in inner)}
+
+
+def test_predict_writes_the_refined_and_filled_masks(refined_bundle, dataset, tmp_path):
+    assert main(["predict", str(dataset / "A_001"), "-o", str(tmp_path), "--model", str(refined_bundle)]) == 0
+    record = json.loads((tmp_path / "A_001/prediction.json").read_text())
+    assert record["refiner"] is True and record["seconds"]["refining"] > 0
+    written, _ = read_masks(tmp_path / "A_001/images/mri-linac-series-targets/output.mha")
+
+    case = find_cases(dataset)[0].read_case().case
+    model = load_model(open_bundle(refined_bundle), "cpu")
+    tracked = track_whole(case, model.tracker).masks
+    session = model.refiner.start(case.sequence.frames[0], case.first_mask, case.sequence.spacing_mm)
+    expected = [case.first_mask]
+    for frame, mask in zip(case.sequence.frames[1:], tracked[1:], strict=True):
+        expected.append(fill_holes(session.step(frame, mask)))
+    np.testing.assert_array_equal(written, np.stack(expected))
+    assert (written != tracked).any()  # random weights redraw the mask; the refiner was not passed over
+
+
+def test_a_refiner_for_another_window_is_refused_when_the_bundle_is_made(model_folder, tmp_path, capsys):
+    create = ["bundle", "create", "--tracker", "static", "--refiner", str(model_folder), "-o", str(tmp_path / "b")]
+    assert main([*create, "--window", "10"]) == 2
+    assert "10" in capsys.readouterr().err and not (tmp_path / "b").exists()
+    assert main([*create, "--folds", "4"]) == 2
+    assert "fold_4/checkpoint_final.pth" in capsys.readouterr().err
+
+
+def test_altered_refiner_weights_are_refused(refined_bundle, tmp_path):
+    copy = Path(shutil.copytree(refined_bundle, tmp_path / "copy"))
+    (copy / "refiner/plans.json").write_text("{}")
+    with pytest.raises(BundleError, match="plans.json: expected sha256"):
+        open_bundle(copy)

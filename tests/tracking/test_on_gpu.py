@@ -1,0 +1,30 @@
+"""What only a GPU can show; skipped without one."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from cinetrack import load_tracker
+from cinetrack.tracking.device import native_precision
+from cinetrack.tracking.sam2.tracker import Sam2Tracker
+
+pytestmark = [pytest.mark.gpu, pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")]
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float16, torch.bfloat16])
+def test_masks_on_a_gpu_agree_with_the_cpus(dtype, default_bundle, drifting_series):
+    if dtype == torch.bfloat16 and native_precision(torch.device("cuda")) != torch.bfloat16:
+        pytest.skip("this GPU has no bfloat16 units")
+    frames, masks = drifting_series
+    on_cpu = load_tracker(default_bundle).start(frames[0], masks[0])
+    tracker = Sam2Tracker.load(
+        "tracker.yaml", default_bundle / "tracker.pt", default_bundle, torch.device("cuda"), dtype
+    )
+    on_gpu = tracker.start(frames[0], masks[0])
+    for frame in frames[1:]:
+        ours, reference = on_gpu.step(frame), on_cpu.step(frame)
+        overlap = 2 * (ours.mask & reference.mask).sum() / (ours.mask.sum() + reference.mask.sum())
+        assert overlap > (0.999 if dtype == torch.float32 else 0.97)
+        assert np.isfinite(ours.logits).all()
