@@ -4,8 +4,8 @@
 #   CONTAINER_ENGINE, CONTAINER_BUILD_FLAGS, IMAGE   see test/container_engine.sh
 #   BASE_IMAGE                                       another base with Python 3.11
 #
-# pip's settings on this machine (index, links, certificate) are mounted while packages are installed and leave no
-# trace in the image.
+# pip's settings on this machine (index, links, certificate) are mounted while packages are installed. Nothing of them
+# stays in the image but the empty folders that local package folders were mounted on, /mnt/pip-N.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")"
 source test/container_engine.sh
@@ -25,24 +25,30 @@ pip_settings() {
 
 flags=("${BUILD_FLAGS[@]}")
 certificate=${SSL_CERT_FILE:-}
+mounts=0
 echo "[global]" >"$scratch/pip.conf"
 while read -r key value; do
     if [[ $key == cert ]]; then
         certificate=$value
         continue
     fi
-    echo "$key = $value" >>"$scratch/pip.conf"
+    line="$key ="
     for place in $value; do
         case $place in
             file://*) folder=$(dirname "${place#file://}") ;; # an index's links lead to a folder beside it
             /*) folder=$place ;;
-            *) continue ;;
+            *) folder="" ;;
         esac
-        [[ $CONTAINER_ENGINE == podman ]] || fail "pip's $key: docker build cannot mount $folder; use podman or an http index"
         if [[ -d $folder && $folder != / ]]; then
-            flags+=(--volume "$folder:$folder:ro")
+            [[ $CONTAINER_ENGINE == podman ]] ||
+                fail "pip's $key: docker build cannot mount $folder; use podman or an http index"
+            mount=/mnt/pip-$((mounts++))
+            flags+=(--volume "$folder:$mount:ro")
+            place=${place/"$folder"/"$mount"}
         fi
+        line+=" $place"
     done
+    echo "$line" >>"$scratch/pip.conf"
 done < <(pip_settings)
 if [[ -f $certificate ]]; then
     echo "cert = /run/secrets/ca_bundle" >>"$scratch/pip.conf"

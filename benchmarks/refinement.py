@@ -45,7 +45,7 @@ def main() -> None:
     parser.add_argument("--no-mirroring", action="store_true")
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
-    parser.add_argument("--dtype", choices=["float32", "float16", "bfloat16"], help="default: float16 on cuda, as nnU-Net")
+    parser.add_argument("--dtype", choices=["float32", "float16", "bfloat16"], help="default: float16 on cuda")
     parser.add_argument("-o", "--output", type=Path, help="default: benchmarks/results/refinement-<device>.json")
     args = parser.parse_args()
     device = torch.device(args.device)

@@ -58,10 +58,12 @@ refuses() { # refuses WHAT INPUT : exit code 2, one line on stderr, nothing writ
 
 open_folder "$scratch/tmp"
 open_folder "$scratch/output"
-input=$case_folder
-if [[ ! -d $case_folder/images/mri-linacs ]]; then
-    input="$scratch/input"
-    open_folder "$input"
+input="$scratch/input"
+open_folder "$input"
+if [[ -d $case_folder/images/mri-linacs ]]; then
+    cp -r "$case_folder/." "$input"
+    chmod -R a+rX "$input" # the platform's input is readable by any user
+else
     isolated --volume "$root/test:/checks:ro" --volume "$case_folder:/case/$(basename "$case_folder"):ro" \
         --volume "$input:/made" --env PYTHONPATH=/opt/cinetrack --entrypoint python "$IMAGE" \
         /checks/make_platform_input.py "/case/$(basename "$case_folder")" /made
@@ -79,7 +81,5 @@ rm -f "$scratch/no-rate/frame-rate.json"
 refuses "a case without frame-rate.json" "$scratch/no-rate"
 
 cp -r "$input" "$scratch/truncated"
-series=$(find "$scratch/truncated/images/mri-linacs" -type f | head -n 1)
-chmod u+w "$series"
-truncate --size -200 "$series"
+truncate --size -200 "$scratch/truncated/images/mri-linacs"/*
 refuses "a truncated series" "$scratch/truncated"

@@ -14,6 +14,8 @@ import numpy as np
 from cinetrack.phantom.shapes import Shape, coverage, paint
 from cinetrack.phantom.smooth_fields import texture
 
+TEXTURE_SPARE_PX = 96
+
 
 @dataclass(frozen=True, eq=False)
 class Structure:
@@ -69,12 +71,15 @@ class Painter:
         self.signals = signals
         self.images = [np.zeros(canvas_shape, dtype=np.float32) for _ in range(slices)]
         self.shapes: dict[str, Shape] = {}
-        self._texture = texture(rng, canvas_shape, (2.5, 6.0, 16.0))
+        larger = (canvas_shape[0] + TEXTURE_SPARE_PX, canvas_shape[1] + TEXTURE_SPARE_PX)
+        self._texture = texture(rng, larger, (2.5, 6.0, 16.0))
 
     def mottled(self, value: float, strength: float) -> np.ndarray:
         """`value` varied by a relative deviation of `strength`, (H, W) float32; every call gives another pattern."""
-        shift = tuple(int(s) for s in self.rng.integers(0, self.canvas_shape))
-        variation = 1.0 + np.float32(strength) * np.roll(self._texture, shift, (0, 1))
+        row, column = self.rng.integers(0, TEXTURE_SPARE_PX + 1, 2)
+        flips = self.rng.choice([-1, 1], 2)
+        pattern = self._texture[row : row + self.canvas_shape[0], column : column + self.canvas_shape[1]]
+        variation = 1.0 + np.float32(strength) * pattern[:: flips[0], :: flips[1]]
         return np.float32(value) * np.maximum(variation, np.float32(0.1))
 
     def organ(

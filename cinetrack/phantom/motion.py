@@ -49,7 +49,8 @@ class Motion:
         if not movers:
             return np.zeros((len(times_s), *grid_shape(self.view_shape), 2), dtype=np.float32)
         factors = np.stack([m.curve(times_s) * (self.scale if m.scalable else 1.0) for m in movers], axis=1)
-        return np.tensordot(factors.astype(np.float32), np.stack([getattr(m, layer) for m in movers]), axes=1)
+        # einsum and not BLAS, whose rounding may depend on the number of threads: equal seeds owe equal bytes.
+        return np.einsum("nk,khwc->nhwc", factors.astype(np.float32), np.stack([getattr(m, layer) for m in movers]))
 
     def follow(self, point: tuple[float, float], times_s: np.ndarray) -> np.ndarray:
         """Where the visceral tissue that rests at `point` is at each time: (N, 2) of (row, column), in px of the field of view.

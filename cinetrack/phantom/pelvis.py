@@ -20,7 +20,7 @@ def paint_pelvis(painter: Painter, outline: Outline, floor_row: float) -> Motion
     male = rng.random() < 0.75
     prostate_row = floor_row + rng.uniform(28, 40)
     prostate_axes = (rng.uniform(17, 27), rng.uniform(14, 22))
-    prostate_at = (prostate_row, outline.column(prostate_row, rng.uniform(0.36, 0.46)))
+    prostate_at = (prostate_row, outline.column(prostate_row, rng.uniform(0.4, 0.52)))
     bladder_axes = (rng.uniform(24, 45), rng.uniform(18, 38))
     bladder_row = prostate_row + prostate_axes[1] * 0.8 + bladder_axes[1] * rng.uniform(0.85, 1.0)
     bladder_at = (bladder_row, prostate_at[1] - rng.uniform(0, 12))
@@ -38,13 +38,13 @@ def paint_pelvis(painter: Painter, outline: Outline, floor_row: float) -> Motion
     painter.detail(urine, painter.signals["fluid"] * rng.uniform(0.75, 1.05), 1.2, 0.03)
     motion.bladder = (*bladder_at, max(bladder_axes))
     if male:
+        vesicle_at = (prostate_row + prostate_axes[1] + 8, prostate_at[1] + prostate_axes[0] * 0.9)
+        vesicle = blob(rng, painter.canvas_shape, vesicle_at, (rng.uniform(10, 16), rng.uniform(4, 7)), 0.9, 0.2)
+        painter.organ("seminal_vesicle", vesicle, painter.signals["fluid"] * rng.uniform(0.4, 0.8), 1.4, 0.15)
         prostate = blob(rng, painter.canvas_shape, prostate_at, prostate_axes, rng.uniform(0.2, 1.0), 0.06)
         painter.organ("prostate", prostate, painter.signals["prostate"] * rng.uniform(0.7, 1.0), 1.3, 0.1)
         gland = Shape(prostate.rows, prostate.columns, prostate.distance_px - 0.35 * min(prostate_axes))
         painter.detail(gland, painter.signals["prostate"] * rng.uniform(0.55, 0.85), 2.5, 0.2)
-        vesicle_at = (prostate_row + prostate_axes[1] + 8, prostate_at[1] + prostate_axes[0] * 0.9)
-        vesicle = blob(rng, painter.canvas_shape, vesicle_at, (rng.uniform(10, 16), rng.uniform(4, 7)), 0.9, 0.2)
-        painter.organ("seminal_vesicle", vesicle, painter.signals["fluid"] * rng.uniform(0.4, 0.8), 1.4, 0.15)
     return motion
 
 
@@ -67,7 +67,7 @@ def paint_pelvic_wall(painter: Painter, outline: Outline, floor_row: float, cavi
         muscle = blob(rng, (height, width), at, (rng.uniform(14, 40), rng.uniform(8, 18)), rng.uniform(0, np.pi), 0.2)
         painter.detail(muscle, "muscle", 2.0, 0.12)
     row = floor_row + rng.uniform(30, 50)
-    at = (row, outline.column(row, 0.0) + rng.uniform(2, 14))
+    at = (row, outline.column(row, 0.0) + rng.uniform(-4, 7))
     bone = blob(rng, painter.canvas_shape, at, (rng.uniform(19, 26), rng.uniform(9, 13)), np.pi / 2 - rng.uniform(0.3, 0.9), 0.06)
     painter.detail(Shape(bone.rows, bone.columns, bone.distance_px + 2.2), "cortical_bone", 1.0)
     painter.detail(bone, painter.signals["marrow"] * rng.uniform(0.6, 1.0), 1.3, 0.1)

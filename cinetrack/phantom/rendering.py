@@ -9,7 +9,7 @@ import numpy as np
 
 from cinetrack.phantom.anatomy import Anatomy, Structure
 from cinetrack.phantom.motion import full_field
-from cinetrack.phantom.shapes import FAR_OUTSIDE_PX, coverage
+from cinetrack.phantom.shapes import FAR_OUTSIDE_PX, Shape, coverage
 from cinetrack.phantom.targets import Lesion, View
 
 SLICE_BLEND_MM = 12.0  # through-plane distance at which the neighbouring slice has taken over
@@ -113,14 +113,17 @@ def _deform(maps: np.ndarray, deformation: Deformation, strength: float) -> None
 
 def _warped(structure: Structure, maps: np.ndarray) -> np.ndarray:
     """Signed distance of a structure as a moment shows it, (H, W) float32."""
-    shape = structure.shape
+    return _from_window(structure.shape.distance_px, structure.shape, maps, FAR_OUTSIDE_PX)
+
+
+def _from_window(image: np.ndarray, shape: Shape, maps: np.ndarray, outside: float) -> np.ndarray:
     return cv2.remap(
-        shape.distance_px,
+        image,
         maps[..., 1] - np.float32(shape.columns.start),
         maps[..., 0] - np.float32(shape.rows.start),
         cv2.INTER_LINEAR,
         borderMode=cv2.BORDER_CONSTANT,
-        borderValue=FAR_OUTSIDE_PX,
+        borderValue=outside,
     )
 
 
@@ -140,6 +143,5 @@ def _draw(image: np.ndarray, lesion: Lesion, maps: np.ndarray, moment: Moment) -
         + np.float32(lesion.rim) * np.exp(-(((distance - 2.5) / 2) ** 2))
         + np.float32(lesion.core) * np.clip(distance / max(lesion.radius_px, 1.0) - 0.35, 0, 0.5) * 2
     )
-    # Some of what lies there keeps showing through, as texture.
-    kept = 0.25 * (image[rows] - cv2.blur(image[rows], (9, 9)))
-    image[rows] += coverage(distance, lesion.softness_px) * (signal + kept - image[rows])
+    signal *= _from_window(lesion.texture, lesion.structure.shape, maps[rows], 1.0)
+    image[rows] += coverage(distance, lesion.softness_px) * (signal - image[rows])

@@ -13,8 +13,10 @@ import numpy as np
 from cinetrack.phantom.anatomy import Anatomy, Structure
 from cinetrack.phantom.parameters import TargetParameters
 from cinetrack.phantom.shapes import Shape, blob
+from cinetrack.phantom.smooth_fields import texture
 
 SMALLEST_DIAMETER_MM = 8.0
+PLACE_STEP_PX = 4  # coarse, so that another processor's rounding hardly ever changes the choice
 DARK_HOST = 0.2  # signal, fat = 1
 LESION = "_lesion"
 
@@ -25,12 +27,14 @@ class Lesion:
 
     Attributes:
         signal, contrast: fat = 1; the contrast is to what lay there.
+        texture: (h, w) float32 on the shape's window, what the signal is multiplied with.
         rim, core: relative brightening of the border and of the middle.
     """
 
     structure: Structure
     signal: float
     contrast: float
+    texture: np.ndarray
     softness_px: float
     rim: float
     core: float
@@ -86,9 +90,10 @@ def place_lesion(
             allowed = (room > 0) & (border > -0.2 * radius) & (border < 0.55 * radius)
         else:
             allowed = (room > 0) & (border > radius + 8)
-        places = np.flatnonzero(allowed)
-        if places.size > 30:
-            centre = np.unravel_index(int(rng.choice(places)), allowed.shape)
+        places = np.argwhere(allowed[::PLACE_STEP_PX, ::PLACE_STEP_PX])
+        if len(places) > 2:
+            row, column = PLACE_STEP_PX * places[int(rng.random() * len(places))]
+            centre = (int(row), int(column))
             return _draw_lesion(rng, anatomy, host, centre, radius, parameters)
         radius *= 0.8
     return None
@@ -138,6 +143,7 @@ def _draw_lesion(
         Structure(host + LESION, shape),
         signal,
         signal - around,
+        1 + np.float32(rng.uniform(0.02, 0.15)) * texture(rng, shape.distance_px.shape, (2.5, 7.0)),
         parameters.border_softness_px,
         rim=float(rng.choice([0.0, rng.uniform(-0.25, 0.35)])),
         core=float(rng.choice([0.0, rng.uniform(-0.35, 0.3)])),

@@ -68,6 +68,8 @@ def load_model_folder(
     # As nnU-Net does, the first fold speaks for all.
     configuration_name = checkpoints[0]["init_args"].get("configuration")
     mirror_axes = tuple(checkpoints[0].get("inference_allowed_mirroring_axes") or ())
+    if not set(mirror_axes) <= {0, 1}:
+        raise BundleError(f"{paths[0]}: expected mirroring along axes 0 and 1 of a 2D image, found {mirror_axes}")
 
     with _blaming(dataset_path):
         found = len(dataset_json.get("channel_names") or dataset_json["modality"])
@@ -112,7 +114,8 @@ def _read_checkpoint(path: Path) -> dict[str, Any]:
     content = load_weights(path)
     for key in ("network_weights", "init_args"):
         if not isinstance(content.get(key), dict):
-            raise BundleError(f"{path}: expected a checkpoint of nnU-Net's trainer with {key!r}, found {sorted(content)[:5]}")
+            found = sorted(content)[:5]
+            raise BundleError(f"{path}: expected a checkpoint of nnU-Net's trainer with {key!r}, found {found}")
     return content
 
 

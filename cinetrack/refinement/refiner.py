@@ -1,7 +1,8 @@
 """The refiner: a 2D nnU-Net that redraws the tracker's mask from the last frames (second stage of the method).
 
 Streaming like the tracker: one frame and its mask in, one refined mask out, in constant memory. Preprocessing and
-export are nnU-Net's own functions (together 3 ms a frame of 270 x 270, 8 ms of 450 x 450); the sliding window between them is ours.
+export are nnU-Net's own functions (together 3 ms a frame of 270 x 270, 8 ms of 450 x 450); the sliding window between
+them is ours.
 """
 
 from __future__ import annotations
@@ -26,32 +27,12 @@ SLICE_SPACING = 999.0
 class Refiner:
     """A loaded model. Holds no state of a sequence, so any number of sessions may share it."""
 
-    def __init__(
-        self,
-        model: NnunetModel,
-        window: int = 5,
-        *,
-        tile_step_size: float = 0.05,
-        mirroring: bool = True,
-        device: torch.device,
-        dtype: torch.dtype = torch.float32,
-        tile_batch: int | None = None,
-    ) -> None:
-        """As `load`, of a model already in memory."""
-        if not 0 < tile_step_size <= 1:
-            raise InputError(f"refiner: expected a tile step size above 0 and at most 1, found {tile_step_size}")
+    def __init__(self, model: NnunetModel, sliding_window: SlidingWindow, window: int) -> None:
+        """Use `Refiner.load`."""
         self.window = window
         self._model = model
+        self._sliding_window = sliding_window
         self._preprocessor = model.configuration.preprocessor_class(verbose=False)
-        self._sliding_window = SlidingWindow(
-            model.networks,
-            tuple(model.configuration.patch_size),
-            model.mirror_axes if mirroring else (),
-            tile_step_size,
-            device,
-            dtype,
-            tile_batch,
-        )
 
     @classmethod
     def load(
@@ -78,19 +59,23 @@ class Refiner:
             tile_batch: patches in one pass of the network; by default 16 on a GPU, 1 on a CPU.
         Raises:
             BundleError: the folder does not hold a 2D model with these folds and 2 * window channels.
+            InputError: a setting out of its range.
         """
         if window < 1:
             raise InputError(f"refiner: expected a window of at least one frame, found {window}")
+        if not 0 < tile_step_size <= 1:
+            raise InputError(f"refiner: expected a tile step size above 0 and at most 1, found {tile_step_size}")
         model = load_model_folder(model_folder, folds, checkpoint, 2 * window, device)
-        return cls(
-            model,
-            window,
-            tile_step_size=tile_step_size,
-            mirroring=mirroring,
-            device=device,
-            dtype=dtype,
-            tile_batch=tile_batch,
+        sliding_window = SlidingWindow(
+            model.networks,
+            tuple(model.configuration.patch_size),
+            model.mirror_axes if mirroring else (),
+            tile_step_size,
+            device,
+            dtype,
+            tile_batch,
         )
+        return cls(model, sliding_window, window)
 
     def start(self, frame: np.ndarray, mask: np.ndarray, spacing_mm: Spacing = (1.0, 1.0)) -> RefinerSession:
         """Start a sequence from its first frame and the target outlined on it.
@@ -119,7 +104,12 @@ class Refiner:
         )
         logits = self._sliding_window.logits(torch.from_numpy(data))
         labels = convert_predicted_logits_to_segmentation_with_correct_shape(
-            logits, model.plans, model.configuration, model.labels, properties, num_threads_torch=torch.get_num_threads()
+            logits,
+            model.plans,
+            model.configuration,
+            model.labels,
+            properties,
+            num_threads_torch=torch.get_num_threads(),  # it sets torch's threads, by default to 8
         )
         return labels[0]
 

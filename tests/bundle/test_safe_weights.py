@@ -38,7 +38,7 @@ def trainer_checkpoint() -> dict:
     return {
         "model": layer.state_dict(),
         "optimizer": optimizer.state_dict(),
-        "logging": {"ema": [np.float64(0.9)], "losses": [np.float32(-0.5)], "count": np.int64(7), "best": np.bool_(True)},
+        "logging": {"ema": [np.float64(0.9)], "losses": [np.float32(-0.5)], "n": np.int64(7), "best": np.bool_(True)},
         "init_args": {"device": torch.device("cpu"), "fold": 0, "unpack": True, "axes": (0, 1)},
         "steps": {"train": 40, "val": 0},
         "scaler": None,
@@ -76,7 +76,7 @@ def test_a_checkpoint_that_carries_a_command_is_refused_and_the_command_does_not
         path.write_bytes(pickle.dumps({"model": command}, protocol=2))
     else:
         torch.save({"model": {}, "note": command} if place == "beside the weights" else command, path)
-    with pytest.raises(BundleError, match=r"checkpoint\.pt: expected a PyTorch checkpoint of weights and plain values, "):
+    with pytest.raises(BundleError, match=r"checkpoint\.pt: expected a PyTorch checkpoint of weights and plain values"):
         load_weights(path)
     assert not written.exists()
     # The same file does run its command where it is loaded the old way: the test can fail.

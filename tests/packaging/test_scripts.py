@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -125,8 +126,8 @@ def test_build_mounts_the_hosts_pip_settings_and_bakes_none_in(repository, tools
     result = run(repository / "build.sh", CONTAINER_ENGINE="podman", BASE_IMAGE="localhost/base:1", IMAGE="trial", **pip_settings)
     assert result.returncode == 0, result.stderr
     (call,) = calls(tools, "podman")
-    assert f"--volume {tmp_path}/index:{tmp_path}/index:ro" in call
-    assert f"--volume {tmp_path}/wheels:{tmp_path}/wheels:ro" in call
+    (index_mount,) = re.findall(rf"--volume {tmp_path}/index:(/mnt/pip-\d):ro", call)
+    (wheels_mount,) = re.findall(rf"--volume {tmp_path}/wheels:(/mnt/pip-\d):ro", call)
     assert f"--secret id=ca_bundle,src={tmp_path}/ca.pem" in call
     assert "--tag trial" in call
     assert [word for word in call.split() if "build-arg" in word or word.startswith("BASE_IMAGE")] == [
@@ -134,7 +135,8 @@ def test_build_mounts_the_hosts_pip_settings_and_bakes_none_in(repository, tools
         "BASE_IMAGE=localhost/base:1",
     ]
     seen = (tmp_path / "seen.conf").read_text()
-    assert f"extra-index-url = file://{tmp_path}/index/simple" in seen
+    assert f"extra-index-url = file://{index_mount}/simple" in seen
+    assert f"find-links = {wheels_mount}\n" in seen
     assert "cert = /run/secrets/ca_bundle" in seen
 
 

@@ -91,7 +91,8 @@ def plan_dataset(
         extractor.show_progress_bar = False
         extractor.num_foreground_voxels_for_intensitystats = 10_000  # its default draws 100 million samples
         # Threads in place of spawned processes, which take seconds to import nnU-Net.
-        with mock.patch.object(fingerprint_extractor.multiprocessing, "get_context", return_value=multiprocessing.dummy):
+        module = fingerprint_extractor.multiprocessing
+        with mock.patch.object(module, "get_context", return_value=multiprocessing.dummy):
             extractor.run()
         planner_class = getattr(residual_encoder_unet_planners, planner, ExperimentPlanner)
         experiment = planner_class(DATASET)
@@ -146,7 +147,9 @@ def nnunet_folders(root: Path) -> Iterator[None]:
         yield
 
 
-def drifting_disc(frames: int, size: tuple[int, int], seed: int = 3, border_px: int = 0) -> tuple[np.ndarray, np.ndarray]:
+def drifting_disc(
+    frames: int, size: tuple[int, int], seed: int = 3, border_px: int = 0
+) -> tuple[np.ndarray, np.ndarray]:
     """(T, H, W) uint16 frames of a bright disc on a textured background, and its (T, H, W) bool masks."""
     rng = np.random.default_rng(seed)
     rows, columns = np.mgrid[: size[0], : size[1]]

@@ -75,7 +75,7 @@ def test_settings_out_of_range_are_refused(folder, setting, value):
 
 def test_a_volume_model_is_refused(folder):
     edit_json(folder / "plans.json", lambda plans: plans["configurations"]["2d"].update(patch_size=[16, 64, 64]))
-    with pytest.raises(BundleError, match=r"plans\.json: expected a 2D configuration, found '2d' with .*\[16, 64, 64\]"):
+    with pytest.raises(BundleError, match=r"plans\.json: expected a 2D configuration, found '2d' .*\[16, 64, 64\]"):
         Refiner.load(folder, device=CPU)
 
 
@@ -100,6 +100,14 @@ def test_weights_of_another_network_are_refused(folder):
 def test_a_checkpoint_without_nnunets_entries_is_refused(folder):
     torch.save({"model": {}}, folder / "fold_0" / "checkpoint_final.pth")
     with pytest.raises(BundleError, match=r"checkpoint_final\.pth: .*'network_weights', found \['model'\]"):
+        Refiner.load(folder, device=CPU)
+
+
+def test_mirroring_along_an_axis_that_an_image_does_not_have_is_refused(folder):
+    path = folder / "fold_0" / "checkpoint_final.pth"
+    content = torch.load(path, weights_only=False)
+    torch.save(content | {"inference_allowed_mirroring_axes": (0, 1, 2)}, path)
+    with pytest.raises(BundleError, match=r"checkpoint_final\.pth: expected mirroring along .* found \(0, 1, 2\)"):
         Refiner.load(folder, device=CPU)
 
 
