@@ -34,7 +34,9 @@ def cpu_name() -> str:
     """The processor's name as Linux gives it, or as Python does elsewhere."""
     info = Path("/proc/cpuinfo")
     lines = info.read_text().splitlines() if info.exists() else []
-    return next((line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")), platform.processor())
+    return next(
+        (line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")), platform.processor()
+    )
 
 
 def frames_per_second(make: Callable[[int], int], repeats: int) -> list[float]:

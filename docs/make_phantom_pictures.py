@@ -52,7 +52,9 @@ def outlined(case: RenderedCase, frame: int, scale: float) -> np.ndarray:
     grey = np.clip(case.frames[frame] / white * 255, 0, 255).astype(np.uint8)[::-1]
     size = (round(grey.shape[1] * scale), round(grey.shape[0] * scale))
     picture = cv2.cvtColor(cv2.resize(grey, size, interpolation=cv2.INTER_AREA), cv2.COLOR_GRAY2RGB)
-    mask = cv2.resize(np.ascontiguousarray(case.masks[frame, 0, ::-1]).astype(np.uint8), size, interpolation=cv2.INTER_NEAREST)
+    mask = cv2.resize(
+        np.ascontiguousarray(case.masks[frame, 0, ::-1]).astype(np.uint8), size, interpolation=cv2.INTER_NEAREST
+    )
     outlines, _ = cv2.findContours(mask, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
     return cv2.drawContours(picture, outlines, -1, OUTLINE, 1)
 
@@ -99,7 +101,11 @@ def _first_case_of(kind: str, request: PhantomRequest) -> RenderedCase:
         case = draw_case(np.random.default_rng([SEED, 7, number]), request)
         spread = np.ptp(np.quantile(case.displacement_px[:, 0], [0.2, 0.8]))  # it keeps moving, not only once
         parameters = case.parameters
-        if (parameters.target.kind, parameters.plane) == (kind, "right") and spread > 8 and case.masks[:, 0].any(axis=(1, 2)).all():
+        if (
+            (parameters.target.kind, parameters.plane) == (kind, "right")
+            and spread > 8
+            and case.masks[:, 0].any(axis=(1, 2)).all()
+        ):
             return case
     raise RuntimeError(f"no case of {kind} in 100 draws")
 

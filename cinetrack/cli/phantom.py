@@ -22,9 +22,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--field", type=float, choices=FIELD_STRENGTHS_T, help="field strength, T (default: drawn)")
     parser.add_argument("--region", choices=REGIONS, help="scanned region (default: drawn)")
     parser.add_argument("--difficulty", choices=DIFFICULTIES, help="default: drawn")
-    parser.add_argument("--size", type=int, nargs=2, metavar=("ROWS", "COLUMNS"), help="frame size, px (default: drawn)")
+    parser.add_argument(
+        "--size", type=int, nargs=2, metavar=("ROWS", "COLUMNS"), help="frame size, px (default: drawn)"
+    )
     parser.add_argument("--frame-rate", type=float, help="Hz (default: drawn)")
-    parser.add_argument("--randomised", type=float, default=0.0, metavar="SHARE", help="share of cases without anatomy, 0 to 1")
+    parser.add_argument(
+        "--randomised", type=float, default=0.0, metavar="SHARE", help="share of cases without anatomy, 0 to 1"
+    )
     parser.add_argument("--unlabelled", action="store_true", help="write no targets/")
     parser.add_argument("--workers", type=int, default=1, help="processes that share the work")
 

@@ -1,1 +1,1 @@
-"""A synthetic cine-MR phantom: sequences with exact labels that look and move like an MR-linac's, for training and testing."""
+"""A synthetic cine-MR phantom: sequences with exact labels that look and move like an MR-linac's."""

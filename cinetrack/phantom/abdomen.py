@@ -1,6 +1,7 @@
 """The abdomen's viscera: liver, kidney, spleen, pancreas, stomach, bowel and the great vessels.
 
-Heights are relative to the diaphragm's dome (mm, negative towards the feet), depths a fraction of the cavity (0 front, 1 back).
+Heights are relative to the diaphragm's dome (mm, negative towards the feet), depths a fraction of the cavity (0 front,
+1 back).
 """
 
 from __future__ import annotations
@@ -22,7 +23,11 @@ def paint_liver(painter: Painter, outline: Outline, dome_row: float, below: np.n
     front, back = outline.cavity_front[at], outline.cavity_back[at]
     fraction = (np.arange(width, dtype=np.float32) - front) / max(back - front, 40.0)
     # The lower margin hangs lowest in front and rises towards the kidney at the back.
-    lower = dome_row - reach_mm * (1 - rng.uniform(0.15, 0.4) * np.clip(fraction, -0.2, 1.2)) + 5 * smooth_curve(rng, width, 45)
+    lower = (
+        dome_row
+        - reach_mm * (1 - rng.uniform(0.15, 0.4) * np.clip(fraction, -0.2, 1.2))
+        + 5 * smooth_curve(rng, width, 45)
+    )
     rows = np.arange(height, dtype=np.float32)[:, None]
     distance = np.minimum(below - 2.5, (rows - lower[None]) / np.sqrt(1 + np.gradient(lower)[None] ** 2))
     if rng.random() < 0.5 and reach_mm < 120:  # the left lobe does not reach the back
@@ -36,7 +41,15 @@ def paint_liver(painter: Painter, outline: Outline, dome_row: float, below: np.n
     for _ in painter.images:
         drawing = vessel_dots(rng, painter.canvas_shape, int(rng.integers(15, 50)), rng.uniform(1.8, 4.0))
         for _ in range(4):
-            tree = vessel_tree(rng, painter.canvas_shape, porta, rng.uniform(-np.pi, np.pi), rng.uniform(24, 42), rng.uniform(1.8, 4.0), 0.7)
+            tree = vessel_tree(
+                rng,
+                painter.canvas_shape,
+                porta,
+                rng.uniform(-np.pi, np.pi),
+                rng.uniform(24, 42),
+                rng.uniform(1.8, 4.0),
+                0.7,
+            )
             drawing = np.maximum(drawing, tree)
         drawings.append(drawing)
     # Slow blood is bright in bSSFP, fast or out-of-phase blood dark.
@@ -48,7 +61,14 @@ def paint_gallbladder(painter: Painter, outline: Outline, dome_row: float) -> No
     """A pear of bile under the liver's front."""
     rng = painter.rng
     row = dome_row - rng.uniform(95, 130)
-    shape = blob(rng, painter.canvas_shape, (row, outline.column(row, rng.uniform(0.2, 0.45))), (rng.uniform(18, 30), rng.uniform(9, 15)), rng.uniform(0.4, 1.3), 0.08)
+    shape = blob(
+        rng,
+        painter.canvas_shape,
+        (row, outline.column(row, rng.uniform(0.2, 0.45))),
+        (rng.uniform(18, 30), rng.uniform(9, 15)),
+        rng.uniform(0.4, 1.3),
+        0.08,
+    )
     painter.organ("gallbladder", shape, painter.signals["fluid"] * rng.uniform(0.7, 1.0), 1.0, 0.03)
 
 
@@ -58,16 +78,23 @@ def paint_kidney(painter: Painter, outline: Outline, row: float) -> None:
     centre = (row, outline.column(row, rng.uniform(0.72, 0.86)))
     angle = np.pi / 2 + rng.uniform(-0.1, 0.4)
     axes = (rng.uniform(44, 58), rng.uniform(22, 29))
-    capsule = blob(rng, painter.canvas_shape, centre, (axes[0] + rng.uniform(5, 12), axes[1] + rng.uniform(4, 9)), angle, 0.08)
+    capsule = blob(
+        rng, painter.canvas_shape, centre, (axes[0] + rng.uniform(5, 12), axes[1] + rng.uniform(4, 9)), angle, 0.08
+    )
     painter.organ("perirenal_fat", capsule, "fat", 1.5, 0.05)
     painter.organ("kidney", blob(rng, painter.canvas_shape, centre, axes, angle, 0.06), "kidney_cortex", 1.0, 0.04)
     for k in range(8):
         theta = 2 * np.pi * (k + rng.uniform(-0.2, 0.2)) / 8
         along, across = 0.66 * axes[0] * np.cos(theta), 0.6 * axes[1] * np.sin(theta)
-        at = (centre[0] + along * np.sin(angle) + across * np.cos(angle), centre[1] + along * np.cos(angle) - across * np.sin(angle))
+        at = (
+            centre[0] + along * np.sin(angle) + across * np.cos(angle),
+            centre[1] + along * np.cos(angle) - across * np.sin(angle),
+        )
         pyramid = blob(rng, painter.canvas_shape, at, (rng.uniform(5, 8), rng.uniform(4, 6)), rng.uniform(0, 3.1), 0.1)
         painter.detail(pyramid, painter.signals["kidney_medulla"] * rng.uniform(0.85, 1.2), 1.5)
-    sinus = blob(rng, painter.canvas_shape, (centre[0], centre[1] - 0.2 * axes[1]), (0.48 * axes[0], 0.3 * axes[1]), angle, 0.2)
+    sinus = blob(
+        rng, painter.canvas_shape, (centre[0], centre[1] - 0.2 * axes[1]), (0.48 * axes[0], 0.3 * axes[1]), angle, 0.2
+    )
     painter.detail(sinus, "fat", 1.5, 0.1)
 
 
@@ -76,7 +103,14 @@ def paint_spleen(painter: Painter, outline: Outline, dome_row: float) -> None:
     rng = painter.rng
     row = dome_row - rng.uniform(55, 85)
     centre = (row, outline.column(row, rng.uniform(0.78, 0.9)))
-    shape = blob(rng, painter.canvas_shape, centre, (rng.uniform(40, 60), rng.uniform(20, 32)), np.pi / 2 + rng.uniform(-0.1, 0.5), 0.08)
+    shape = blob(
+        rng,
+        painter.canvas_shape,
+        centre,
+        (rng.uniform(40, 60), rng.uniform(20, 32)),
+        np.pi / 2 + rng.uniform(-0.1, 0.5),
+        0.08,
+    )
     painter.organ("spleen", shape, painter.signals["spleen"] * rng.uniform(0.8, 1.15), 1.0, 0.05)
 
 
@@ -85,7 +119,15 @@ def paint_pancreas(painter: Painter, outline: Outline, dome_row: float) -> None:
     rng = painter.rng
     row = dome_row - rng.uniform(85, 125)
     centre = (row, outline.column(row, rng.uniform(0.5, 0.68)))
-    shape = blob(rng, painter.canvas_shape, centre, (rng.uniform(15, 28), rng.uniform(9, 15)), rng.uniform(0.3, 1.4), 0.2, lowest_harmonic=3)
+    shape = blob(
+        rng,
+        painter.canvas_shape,
+        centre,
+        (rng.uniform(15, 28), rng.uniform(9, 15)),
+        rng.uniform(0.3, 1.4),
+        0.2,
+        lowest_harmonic=3,
+    )
     painter.organ("pancreas", shape, painter.signals["pancreas"] * rng.uniform(0.75, 1.1), 1.4, 0.12)
     beside = (centre[0] + rng.uniform(-12, 12), centre[1] + rng.uniform(12, 20))
     vessel = blob(rng, painter.canvas_shape, beside, (rng.uniform(5, 9), rng.uniform(4, 6)), rng.uniform(0, 3.1))
@@ -93,7 +135,7 @@ def paint_pancreas(painter: Painter, outline: Outline, dome_row: float) -> None:
 
 
 def paint_stomach(painter: Painter, outline: Outline, dome_row: float, size: float) -> None:
-    """The stomach under the front of the dome: wall, mixed content, and often a gas bubble that rises to the front of a lying patient."""
+    """The stomach under the front of the dome: wall, mixed content, and often gas, which rises to the front."""
     rng = painter.rng
     row = dome_row - rng.uniform(48, 75)
     centre = (row, outline.column(row, rng.uniform(0.28, 0.45)))
@@ -111,7 +153,13 @@ def paint_stomach(painter: Painter, outline: Outline, dome_row: float, size: flo
 
 
 def paint_bowel(
-    painter: Painter, outline: Outline, top_row: float, bottom_row: float, motion: MotionCentres, front: float = 0.05, back: float = 0.75
+    painter: Painter,
+    outline: Outline,
+    top_row: float,
+    bottom_row: float,
+    motion: MotionCentres,
+    front: float = 0.05,
+    back: float = 0.75,
 ) -> None:
     """Loops of bowel between two rows: thin walls around fluid, stool or gas, some of them moving."""
     rng = painter.rng
@@ -143,10 +191,14 @@ def paint_mesentery(painter: Painter) -> None:
         drawing = vessel_dots(rng, painter.canvas_shape, int(rng.integers(40, 120)), 3.0)
         for _ in range(5):
             root = rng.uniform(0, painter.canvas_shape)
-            tree = vessel_tree(rng, painter.canvas_shape, root, rng.uniform(-np.pi, np.pi), rng.uniform(25, 50), rng.uniform(1, 2.5))
+            tree = vessel_tree(
+                rng, painter.canvas_shape, root, rng.uniform(-np.pi, np.pi), rng.uniform(25, 50), rng.uniform(1, 2.5)
+            )
             drawing = np.maximum(drawing, tree)
         drawings.append(drawing)
-    painter.inside(everywhere, drawings, fat * (rng.uniform(0.3, 0.7) if rng.random() < 0.7 else 1.3), rng.uniform(0.3, 0.8))
+    painter.inside(
+        everywhere, drawings, fat * (rng.uniform(0.3, 0.7) if rng.random() < 0.7 else 1.3), rng.uniform(0.3, 0.8)
+    )
 
 
 def paint_retroperitoneum(painter: Painter, outline: Outline, dome_row: float, plane: str) -> None:
@@ -157,9 +209,23 @@ def paint_retroperitoneum(painter: Painter, outline: Outline, dome_row: float, p
         for fraction, width in ((0.93, rng.uniform(8, 11)), (0.72, rng.uniform(7, 11))):
             row = dome_row - rng.uniform(90, 130)
             flow = level * (rng.uniform(0.6, 1.0) if rng.random() < 0.6 else rng.uniform(0.15, 0.4))
-            vessel = blob(rng, painter.canvas_shape, (row, outline.column(row, fraction)), (130, width), np.pi / 2 + rng.normal(0, 0.06), 0.04)
+            vessel = blob(
+                rng,
+                painter.canvas_shape,
+                (row, outline.column(row, fraction)),
+                (130, width),
+                np.pi / 2 + rng.normal(0, 0.06),
+                0.04,
+            )
             painter.detail(vessel, flow, 1.2, 0.06)
     else:
         row = dome_row - rng.uniform(190, 230)
-        psoas = blob(rng, painter.canvas_shape, (row, outline.column(row, 0.9)), (100, rng.uniform(16, 26)), np.pi / 2 + rng.uniform(-0.15, 0.05), 0.05)
+        psoas = blob(
+            rng,
+            painter.canvas_shape,
+            (row, outline.column(row, 0.9)),
+            (100, rng.uniform(16, 26)),
+            np.pi / 2 + rng.uniform(-0.15, 0.05),
+            0.05,
+        )
         painter.detail(psoas, "muscle", 1.2, 0.12)

@@ -1,7 +1,8 @@
-"""From the moving anatomy to a scanner's frame: k-space sampling at the native resolution, noise, shading, banding, spoilt frames.
+"""From the moving anatomy to a scanner's frame: native k-space sampling, noise, shading, bands, spoilt frames.
 
-A frame's phase-encoding lines are acquired one after another, so each third of them sees the anatomy at its own time. The magnitude image of the
-native matrix (Rician noise, ringing, zero-filled partial Fourier) is then interpolated to the 1 mm pixels of the dataset.
+A frame's phase-encoding lines are acquired one after another, so each third of them sees the anatomy at its own time.
+The magnitude image of the native matrix (Rician noise, ringing, zero-filled partial Fourier) is then interpolated to
+the 1 mm pixels of the dataset.
 """
 
 from __future__ import annotations
@@ -35,7 +36,8 @@ class Scanner:
     Attributes:
         shading: (H, W) complex64, coil sensitivity and slowly varying phase.
         precession: (H, W) float32 off-resonance precession per repetition, rad; drifts with the gantry.
-        weights: (n_rows, n_columns) complex64, what k-space is multiplied with: lines left out, taper, half-pixel shift.
+        weights: (n_rows, n_columns) complex64, what k-space is multiplied with: lines left out, taper, half-pixel
+            shift.
         segment_of_line: (n_phase_encodes,) which third of the frame's time a line belongs to.
     """
 
@@ -53,7 +55,8 @@ class Scanner:
         """Acquire one frame.
 
         Args:
-            moments: one image (H, W) float32, signal with fat = 1, for a still anatomy, or SEGMENTS of them over the acquisition's time.
+            moments: one image (H, W) float32, signal with fat = 1, for a still anatomy, or SEGMENTS of them over the
+                acquisition's time.
             time_share: how much of the sequence has passed, 0 to 1; moves the dark bands.
         Returns:
             (H, W) float32 magnitude, fat about 1 times `gain`.
@@ -68,7 +71,9 @@ class Scanner:
         scale = np.float32(rows * columns / moments[0].size)
         deviation = spoiling.noise / self.parameters.snr * np.sqrt(rows * columns)
         noise = rng.standard_normal((2, rows, columns), dtype=np.float32)
-        space = space * scale * np.float32(gain * (1 - spoiling.loss)) + np.float32(deviation) * (noise[0] + 1j * noise[1])
+        space = space * scale * np.float32(gain * (1 - spoiling.loss)) + np.float32(deviation) * (
+            noise[0] + 1j * noise[1]
+        )
         if spoiling.ghost:
             axis_lines = space if self.parameters.phase_encode_rows else space.T
             axis_lines[::2] *= np.float32(1 - spoiling.ghost)
@@ -99,12 +104,22 @@ def draw_scanner(
     y, x = (np.linspace(-1, 1, side, dtype=np.float32) for side in view_shape)
     # Array coils lie in front of and behind the patient: bright surfaces, a darker middle.
     tilt = rng.uniform(-0.5, 0.5)
-    across = np.abs(x[None] + 0.3 * tilt) ** 2 * rng.uniform(0.2, 1.2) + 0.5 * tilt * x[None] - rng.uniform(0.1, 0.8) * y[:, None] ** 2
+    across = (
+        np.abs(x[None] + 0.3 * tilt) ** 2 * rng.uniform(0.2, 1.2)
+        + 0.5 * tilt * x[None]
+        - rng.uniform(0.1, 0.8) * y[:, None] ** 2
+    )
     shading = np.exp(parameters.coil_bias * (across + 0.4 * smooth_field(rng, view_shape, 0.6 * max(view_shape))))
-    phase = 0.6 * smooth_field(rng, view_shape, 0.5 * max(view_shape)) + rng.uniform(-1, 1) * y[:, None] + rng.uniform(-1, 1) * x[None]
+    phase = (
+        0.6 * smooth_field(rng, view_shape, 0.5 * max(view_shape))
+        + rng.uniform(-1, 1) * y[:, None]
+        + rng.uniform(-1, 1) * x[None]
+    )
     centre = rng.uniform(-0.3, 0.3, 2)
     radius = (y[:, None] - centre[0]) ** 2 + 0.6 * (x[None] - centre[1]) ** 2
-    precession = np.pi * parameters.banding * (0.75 * radius + 0.25 * smooth_field(rng, view_shape, 0.35 * max(view_shape)))
+    precession = (
+        np.pi * parameters.banding * (0.75 * radius + 0.25 * smooth_field(rng, view_shape, 0.35 * max(view_shape)))
+    )
 
     lines = rows if parameters.phase_encode_rows else columns
     frequency = np.arange(lines) - lines // 2
@@ -113,7 +128,9 @@ def draw_scanner(
     segment = np.clip((frequency + lines // 2) * SEGMENTS // lines, 0, SEGMENTS - 1)
     weights = np.outer(_edge_taper(rows, parameters.apodisation), _edge_taper(columns, parameters.apodisation))
     weights = weights * (acquired[:, None] if parameters.phase_encode_rows else acquired[None])
-    weights = weights * _half_pixel_shift(rows, view_shape[0])[:, None] * _half_pixel_shift(columns, view_shape[1])[None]
+    weights = (
+        weights * _half_pixel_shift(rows, view_shape[0])[:, None] * _half_pixel_shift(columns, view_shape[1])[None]
+    )
     return Scanner(
         parameters,
         field_strength_t,
@@ -134,7 +151,7 @@ def _low_frequencies(space: np.ndarray, rows: int, columns: int) -> np.ndarray:
 
 
 def _edge_taper(lines: int, apodisation: float) -> np.ndarray:
-    """1 in the middle of k-space, falling as a cosine to 1 - apodisation at its edges; (lines,), centre in the middle."""
+    """1 in the middle of k-space, falling as a cosine to 1 - apodisation at its edges; (lines,)."""
     distance = np.abs(np.arange(lines) - lines // 2) / (lines / 2)
     return 1 - apodisation * 0.5 * (1 - np.cos(np.pi * np.clip(distance, 0, 1)))
 
@@ -142,7 +159,8 @@ def _edge_taper(lines: int, apodisation: float) -> np.ndarray:
 def _half_pixel_shift(lines: int, pixels: int) -> np.ndarray:
     """Phase that puts the native pixels' centres where interpolation between pixel areas expects them.
 
-    The FFT's first native and first fine pixel share a centre; areas share an edge. The difference is (pixels / lines - 1) / 2 fine pixels.
+    The FFT's first native and first fine pixel share a centre; areas share an edge. The difference is (pixels / lines -
+    1) / 2 fine pixels.
     """
     shift = (pixels / lines - 1) / 2
     return np.exp(2j * np.pi * (np.arange(lines) - lines // 2) * shift / pixels)

@@ -1,8 +1,8 @@
 """The still anatomy that motion deforms: two layers that slide on each other, and the structures one could track.
 
-The body wall (fat, muscle, spine, ribs) and the viscera are separate images. A frame shows the viscera through the wall's cavity, each
-layer warped by its own motion; so organs slide along the chest wall and the spine instead of dragging them along. The viscera
-come as two neighbouring slices between which through-plane motion blends.
+The body wall (fat, muscle, spine, ribs) and the viscera are separate images. A frame shows the viscera through the
+wall's cavity, each layer warped by its own motion; so organs slide along the chest wall and the spine instead of
+dragging them along. The viscera come as two neighbouring slices between which through-plane motion blends.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ TEXTURE_SPARE_PX = 96
 
 @dataclass(frozen=True, eq=False)
 class Structure:
-    """Something among the viscera that could be a target: the organ's or lesion's name and its outline at rest, in canvas pixels."""
+    """What could be a target: an organ's or lesion's name and its outline at rest, in canvas pixels."""
 
     name: str
     shape: Shape

@@ -10,7 +10,8 @@ from cinetrack.phantom.pelvis import paint_pelvic_wall, paint_pelvis
 from cinetrack.phantom.targets import View
 from cinetrack.phantom.torso import paint_torso
 
-# Where the diaphragm's dome (thorax, abdomen) or the pelvic floor lies, as a share of the view's height from its lowest row.
+# Where the diaphragm's dome (thorax, abdomen) or the pelvic floor lies, as a share of the view's height from its lowest
+# row.
 LANDMARK_SHARE = {"thorax": (0.2, 0.48), "abdomen": (0.55, 0.95), "pelvis": (0.05, 0.3)}
 PLANES = {"thorax": ("right", "left", "middle"), "abdomen": ("right", "left", "middle"), "pelvis": ("middle",)}
 
@@ -19,16 +20,59 @@ TARGETS: dict[tuple[str, str], dict[str, float]] = {
     ("thorax", "right"): {"lung_lesion": 6, "liver_lesion": 2, "heart": 0.5},
     ("thorax", "left"): {"lung_lesion": 6, "heart": 0.7, "spleen": 0.5, "stomach": 0.4},
     ("thorax", "middle"): {"mediastinum_lesion": 3, "lung_lesion": 1.5, "heart": 1, "liver_lesion": 0.7},
-    ("abdomen", "right"): {"liver_lesion": 6, "kidney": 1.2, "kidney_lesion": 1, "perirenal_fat_lesion": 1.2, "gallbladder": 0.7},
-    ("abdomen", "left"): {"pancreas": 2, "kidney": 1.2, "kidney_lesion": 0.8, "spleen": 1, "stomach": 0.8, "perirenal_fat_lesion": 1.2, "abdominal_fat_lesion": 0.7},
-    ("abdomen", "middle"): {"pancreas": 3, "pancreas_lesion": 2, "liver_lesion": 2, "abdominal_fat_lesion": 1, "stomach": 0.8},
-    ("pelvis", "middle"): {"prostate": 4, "prostate_lesion": 0.5, "bladder": 1.2, "uterus": 1.5, "abdominal_fat_lesion": 1, "rectum_lesion": 0.7},
+    ("abdomen", "right"): {
+        "liver_lesion": 6,
+        "kidney": 1.2,
+        "kidney_lesion": 1,
+        "perirenal_fat_lesion": 1.2,
+        "gallbladder": 0.7,
+    },
+    ("abdomen", "left"): {
+        "pancreas": 2,
+        "kidney": 1.2,
+        "kidney_lesion": 0.8,
+        "spleen": 1,
+        "stomach": 0.8,
+        "perirenal_fat_lesion": 1.2,
+        "abdominal_fat_lesion": 0.7,
+    },
+    ("abdomen", "middle"): {
+        "pancreas": 3,
+        "pancreas_lesion": 2,
+        "liver_lesion": 2,
+        "abdominal_fat_lesion": 1,
+        "stomach": 0.8,
+    },
+    ("pelvis", "middle"): {
+        "prostate": 4,
+        "prostate_lesion": 0.5,
+        "bladder": 1.2,
+        "uterus": 1.5,
+        "abdominal_fat_lesion": 1,
+        "rectum_lesion": 0.7,
+    },
 }
-_NOT_ORGANS = ("body", "fat", "muscle", "abdominal_fat", "perirenal_fat", "pericardial_fat", "mediastinum", "lung", "bowel", "rectum")
+_NOT_ORGANS = (
+    "body",
+    "fat",
+    "muscle",
+    "abdominal_fat",
+    "perirenal_fat",
+    "pericardial_fat",
+    "mediastinum",
+    "lung",
+    "bowel",
+    "rectum",
+)
 
 
 def build_body(
-    rng: np.random.Generator, canvas_shape: tuple[int, int], view: View, region: str, plane: str, signals: dict[str, float]
+    rng: np.random.Generator,
+    canvas_shape: tuple[int, int],
+    view: View,
+    region: str,
+    plane: str,
+    signals: dict[str, float],
 ) -> Anatomy:
     """Draw and paint the anatomy of a region ("thorax", "abdomen", "pelvis") in a plane ("right", "middle", "left").
 
@@ -49,7 +93,9 @@ def build_body(
         motion = paint_torso(viscera, outline, dome_row, plane)
     shapes = viscera.shapes
     organs = tuple(Structure(name, shape.largest_part()) for name, shape in shapes.items() if name not in _NOT_ORGANS)
-    return Anatomy(wall.images[0], np.stack(viscera.images, axis=-1), cavity, organs, dict(shapes), in_view(motion, view))
+    return Anatomy(
+        wall.images[0], np.stack(viscera.images, axis=-1), cavity, organs, dict(shapes), in_view(motion, view)
+    )
 
 
 def in_view(motion: MotionCentres, view: View) -> MotionCentres:

@@ -1,4 +1,4 @@
-"""The body's outline and wall in a sagittal slice: skin, subcutaneous fat, muscle, spine or ribs, and the cavity they enclose.
+"""The body's outline and wall in a sagittal slice: skin, fat, muscle, spine or ribs, and the cavity.
 
 Rows grow towards the head and columns towards the back; distances are px = mm. Sizes are rough adult ranges.
 """
@@ -109,7 +109,9 @@ def _fat_streaks(painter: Painter, region: Shape) -> None:
     for _ in range(int(rng.integers(6, 16))):
         at = int(rng.integers(rows.size))
         centre = (8.0 * rows[at], 8.0 * columns[at])
-        streak = blob(rng, (height, width), centre, (rng.uniform(12, 40), rng.uniform(0.8, 2.2)), np.pi / 2 + rng.normal(0, 0.15))
+        streak = blob(
+            rng, (height, width), centre, (rng.uniform(12, 40), rng.uniform(0.8, 2.2)), np.pi / 2 + rng.normal(0, 0.15)
+        )
         painter.detail(streak, painter.signals["fat"] * rng.uniform(0.6, 0.95), 1.2)
 
 
@@ -130,7 +132,9 @@ def _spine(painter: Painter, outline: Outline, dome_row: float) -> None:
     canal_width = CANAL_MM * depth / depth.max()  # the sacrum's canal tapers with it
     painter.detail(band(canal, canal + canal_width), painter.signals["fluid"] * rng.uniform(0.65, 0.9), 1.2, 0.06)
     cord_rows = np.arange(height, dtype=np.float32)
-    cord_width = np.where(cord_rows > dome_row - rng.uniform(20, 60), 8.0, 4.0) * depth / depth.max()  # below L1: cauda equina
+    cord_width = (
+        np.where(cord_rows > dome_row - rng.uniform(20, 60), 8.0, 4.0) * depth / depth.max()
+    )  # below L1: cauda equina
     middle = canal + canal_width / 2
     painter.detail(band(middle - cord_width / 2, middle + cord_width / 2), "bowel_wall", 1.4, 0.05)
 
@@ -144,8 +148,12 @@ def _spine(painter: Painter, outline: Outline, dome_row: float) -> None:
         body = _vertebral_body((row, front[at]), level * (1 - DISC_SHARE), depth[at], slope)
         painter.detail(polygon((height, width), body), marrow * rng.uniform(0.92, 1.08), 1.2, 0.08)
         spinous = (row + level * 0.2, front[at] + depth[at] + CANAL_MM + rng.uniform(16, 21))
-        process = blob(rng, (height, width), spinous, (rng.uniform(10, 15), rng.uniform(4.5, 7)), -rng.uniform(0.35, 0.8), 0.12)
-        painter.detail(Shape(process.rows, process.columns, process.distance_px + 1.2), 0.6 * painter.signals["muscle"], 1.2)
+        process = blob(
+            rng, (height, width), spinous, (rng.uniform(10, 15), rng.uniform(4.5, 7)), -rng.uniform(0.35, 0.8), 0.12
+        )
+        painter.detail(
+            Shape(process.rows, process.columns, process.distance_px + 1.2), 0.6 * painter.signals["muscle"], 1.2
+        )
         painter.detail(process, marrow, 1.2, 0.06)
         row += level
 
@@ -161,7 +169,13 @@ def _vertebral_body(corner: tuple[float, float], height_mm: float, depth_mm: flo
     bottom = np.stack([endplate, (1 - u) * depth_mm], 1)
     box = np.concatenate([front, top, back, bottom])
     # A shear is enough for the few degrees a vertebra leans.
-    return np.stack([corner[0] + box[:, 0] - slope * (box[:, 1] - depth_mm / 2), corner[1] + box[:, 1] + slope * (box[:, 0] - height_mm / 2)], 1)
+    return np.stack(
+        [
+            corner[0] + box[:, 0] - slope * (box[:, 1] - depth_mm / 2),
+            corner[1] + box[:, 1] + slope * (box[:, 0] - height_mm / 2),
+        ],
+        1,
+    )
 
 
 def _sternum(painter: Painter, outline: Outline, dome_row: float) -> None:
@@ -186,7 +200,14 @@ def _ribs(painter: Painter, outline: Outline, dome_row: float) -> None:
         row = lowest + rng.uniform(0, spacing)
         while row < painter.canvas_shape[0] + 10:
             centre = (row, outline.column(row, fraction) + offset)
-            rib = blob(rng, painter.canvas_shape, centre, (rng.uniform(6, 9), rng.uniform(3.5, 5)), np.pi / 2 + rng.normal(0, 0.2), 0.06)
+            rib = blob(
+                rng,
+                painter.canvas_shape,
+                centre,
+                (rng.uniform(6, 9), rng.uniform(3.5, 5)),
+                np.pi / 2 + rng.normal(0, 0.2),
+                0.06,
+            )
             gap = blob(rng, painter.canvas_shape, (row + spacing / 2, centre[1]), (6, 3.5), np.pi / 2, 0.2)
             painter.detail(gap, painter.signals["fat"] * rng.uniform(0.5, 0.9), 2.0, 0.1)
             painter.detail(Shape(rib.rows, rib.columns, rib.distance_px + 1.2), 0.4 * painter.signals["muscle"], 1.2)

@@ -1,4 +1,4 @@
-"""One phantom case: parameters -> a still scene, its motion and its scanner -> frames, exact masks and the target's known path."""
+"""One phantom case: parameters -> a still scene, its motion, its scanner -> frames, exact masks, known path."""
 
 from __future__ import annotations
 
@@ -124,24 +124,21 @@ def render_case(rng: np.random.Generator, case: PreparedCase) -> RenderedCase:
     count, acquisition = parameters.frames, parameters.acquisition
     times = case.frame_times_s()
     thirds = (np.arange(SEGMENTS) - 1) / SEGMENTS * acquisition.acquisition_share / parameters.frame_rate_hz
-    all_times = (times[:, None] + thirds).ravel()
-    grids = {
-        layer: case.motion.grids(all_times, layer).reshape(count, SEGMENTS, *case.motion.movers[0].viscera.shape)
-        for layer in ("viscera", "wall")
-    }
-    strengths = case.breathing(all_times).reshape(count, SEGMENTS)
     gains = _gains(rng, parameters)
     spoilings = _spoilings(rng, parameters)
     frames = np.empty((count, parameters.height_px, parameters.width_px), dtype=np.uint16)
     masks = np.empty((count, len(case.scene.structures), *frames.shape[1:]), dtype=bool)
     middle = SEGMENTS // 2
     for t in range(count):
+        instants = times[t] + thirds
+        layers = (case.motion.grids(instants, layer) for layer in ("viscera", "wall"))
+        distance = float(case.through_plane_mm[t])
         moments = [
-            Moment(grids["viscera"][t, s], grids["wall"][t, s], float(case.through_plane_mm[t]), float(strengths[t, s]))
-            for s in range(SEGMENTS)
+            Moment(viscera, wall, distance, float(strength))
+            for viscera, wall, strength in zip(*layers, case.breathing(instants), strict=True)
         ]
         masks[t] = case.scene.masks(moments[middle])
-        moving = np.abs(grids["viscera"][t, -1] - grids["viscera"][t, 0]).max() > STILL_PX
+        moving = np.abs(moments[-1].viscera_grid - moments[0].viscera_grid).max() > STILL_PX
         images = [case.scene.image(moment) for moment in (moments if moving else [moments[middle]])]
         image = case.scanner.frame(images, t / count, gains[t], spoilings[t], rng)
         frames[t] = np.clip(image * np.float32(acquisition.peak_intensity), 0, 65535)

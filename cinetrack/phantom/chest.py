@@ -1,6 +1,7 @@
 """The chest's viscera: diaphragm, lung with its vessels, heart, and what lies between the lungs in the middle.
 
-Heights are relative to the diaphragm's dome (mm, negative towards the feet), depths a fraction of the cavity (0 front, 1 back).
+Heights are relative to the diaphragm's dome (mm, negative towards the feet), depths a fraction of the cavity (0 front,
+1 back).
 """
 
 from __future__ import annotations
@@ -34,7 +35,8 @@ def paint_lung(painter: Painter, outline: Outline, dome_row: float, below: np.nd
     """Everything above the diaphragm becomes lung; vessels fan out from the hilum, some shared by both slices."""
     rng = painter.rng
     whole = (slice(0, below.shape[0]), slice(0, below.shape[1]))
-    painter.detail(Shape(*whole, 3.0 - np.abs(below + 1.0)), 0.8 * painter.signals["muscle"], 1.0)  # the diaphragm itself
+    diaphragm = Shape(*whole, 3.0 - np.abs(below + 1.0))
+    painter.detail(diaphragm, 0.8 * painter.signals["muscle"], 1.0)
     lung = painter.organ("lung", Shape(*whole, -below), painter.signals["lung"] * rng.uniform(0.6, 2.0), 1.0, 0.25)
     hilum = (dome_row + rng.uniform(55, 95), outline.column(dome_row + 70, rng.uniform(0.45, 0.6)))
     drawings = []
@@ -44,13 +46,15 @@ def paint_lung(painter: Painter, outline: Outline, dome_row: float, below: np.nd
         dots = vessel_dots(rng, painter.canvas_shape, int(rng.integers(80, 220)), rng.uniform(1.4, 3.0))
         drawings.append(np.maximum(np.maximum(shared, own), dots))
     if plane != "middle":
-        painter.inside(lung, drawings, painter.signals["blood"] * rng.uniform(0.3, 0.75), opacity=rng.uniform(0.55, 0.95))
+        painter.inside(
+            lung, drawings, painter.signals["blood"] * rng.uniform(0.3, 0.75), opacity=rng.uniform(0.55, 0.95)
+        )
 
 
 def paint_heart(
     painter: Painter, outline: Outline, dome_row: float, below: np.ndarray, plane: str, motion: MotionCentres
 ) -> None:
-    """The heart, resting on the front of the diaphragm: large in the middle, its edge in the left slice, its right atrium at most in the right one."""
+    """The heart on the front of the diaphragm: large in the middle, smaller to the left, rare to the right."""
     rng = painter.rng
     if plane == "right" and rng.random() < 0.85:
         return
@@ -69,8 +73,12 @@ def paint_heart(
     offset = 0.3 * long_axis
     for side, size in ((-1, 0.5), (1, 0.42)):
         at = (centre[0] + side * offset * np.sin(angle), centre[1] + side * offset * np.cos(angle))
-        chamber = blob(rng, painter.canvas_shape, at, (size * long_axis, 0.68 * short_axis), angle + rng.uniform(-0.5, 0.5), 0.1)
-        distance = np.minimum(chamber.distance_px, muscle.on_canvas(painter.canvas_shape)[chamber.window] - rng.uniform(4, 8))
+        chamber = blob(
+            rng, painter.canvas_shape, at, (size * long_axis, 0.68 * short_axis), angle + rng.uniform(-0.5, 0.5), 0.1
+        )
+        distance = np.minimum(
+            chamber.distance_px, muscle.on_canvas(painter.canvas_shape)[chamber.window] - rng.uniform(4, 8)
+        )
         painter.detail(Shape(chamber.rows, chamber.columns, distance), blood, 1.5, 0.08)
     motion.heart = (*centre, short_axis)
 
@@ -80,18 +88,41 @@ def paint_mediastinum(painter: Painter, outline: Outline, dome_row: float) -> No
     rng = painter.rng
     height, width = painter.canvas_shape
     start = dome_row + rng.uniform(70, 105)
-    fat = blob(rng, (height, width), (start + 60, outline.column(start + 60, 0.55)), (110, rng.uniform(34, 55)), np.pi / 2, 0.1)
+    fat = blob(
+        rng, (height, width), (start + 60, outline.column(start + 60, 0.55)), (110, rng.uniform(34, 55)), np.pi / 2, 0.1
+    )
     painter.organ("mediastinum", fat, painter.signals["fat"] * rng.uniform(0.5, 0.8), 2.0, 0.12)
     behind = blob(rng, (height, width), (dome_row + 40, outline.column(dome_row + 40, 0.9)), (120, 16), np.pi / 2, 0.05)
     painter.detail(behind, painter.signals["fat"] * rng.uniform(0.45, 0.8), 2.0, 0.12)
     flow = painter.signals["blood"] * (rng.uniform(0.6, 1.0) if rng.random() < 0.7 else 0.25)
-    tube = blob(rng, (height, width), (dome_row + 30, outline.column(dome_row + 30, 0.93)), (150, rng.uniform(9, 12)), np.pi / 2 + rng.normal(0, 0.04), 0.03)
+    tube = blob(
+        rng,
+        (height, width),
+        (dome_row + 30, outline.column(dome_row + 30, 0.93)),
+        (150, rng.uniform(9, 12)),
+        np.pi / 2 + rng.normal(0, 0.04),
+        0.03,
+    )
     painter.detail(tube, flow, 1.2, 0.05)
     for _ in range(int(rng.integers(2, 5))):
         row = start + rng.uniform(-10, 90)
-        vessel = blob(rng, (height, width), (row, outline.column(row, rng.uniform(0.3, 0.75))), (rng.uniform(8, 22), rng.uniform(6, 11)), rng.uniform(0, 3.1), 0.1)
+        vessel = blob(
+            rng,
+            (height, width),
+            (row, outline.column(row, rng.uniform(0.3, 0.75))),
+            (rng.uniform(8, 22), rng.uniform(6, 11)),
+            rng.uniform(0, 3.1),
+            0.1,
+        )
         painter.detail(vessel, flow, 1.2, 0.05)
-    airway = blob(rng, (height, width), (start + 90, outline.column(start + 90, rng.uniform(0.55, 0.7))), (75, rng.uniform(6, 9)), np.pi / 2 - 0.2, 0.02)
+    airway = blob(
+        rng,
+        (height, width),
+        (start + 90, outline.column(start + 90, rng.uniform(0.55, 0.7))),
+        (75, rng.uniform(6, 9)),
+        np.pi / 2 - 0.2,
+        0.02,
+    )
     painter.detail(Shape(airway.rows, airway.columns, airway.distance_px + 2), "muscle", 1.0)
     painter.detail(airway, "gas", 1.0)
 
@@ -100,6 +131,8 @@ def _lung_trees(rng: np.random.Generator, shape: tuple[int, int], hilum: tuple[f
     drawing = np.zeros(shape, dtype=np.float32)
     for direction in rng.uniform(-np.pi, np.pi, stems):
         root = (hilum[0] + rng.normal(0, 10), hilum[1] + rng.normal(0, 10))
-        tree = vessel_tree(rng, shape, root, direction, rng.uniform(24, 44), rng.uniform(1.2, 2.8), rng.uniform(0.4, 0.8))
+        tree = vessel_tree(
+            rng, shape, root, direction, rng.uniform(24, 44), rng.uniform(1.2, 2.8), rng.uniform(0.4, 0.8)
+        )
         drawing = np.maximum(drawing, tree)
     return drawing

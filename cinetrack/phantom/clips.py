@@ -1,7 +1,8 @@
 """Short clips made on the fly for training a tracker: frames and the masks of several structures.
 
-In a few frames of natural breathing the target hardly moves, and a tracker that copies the previous mask scores well and learns nothing else. So
-a clip's frames are spread over time and its motion is scaled to a displacement drawn from the configuration.
+In a few frames of natural breathing the target hardly moves, and a tracker that copies the previous mask scores well
+and learns nothing else. So a clip's frames are spread over time and its motion is scaled to a displacement drawn from
+the configuration.
 """
 
 from __future__ import annotations
@@ -47,7 +48,9 @@ class ClipConfig:
         if not 1 <= slow <= fast <= 8:
             raise InputError(f"clip frame rate: expected a range within 1 to 8 Hz, found {self.frame_rate_hz}")
         if not 0 <= self.still_share <= 1 or self.structures < 1:
-            raise InputError(f"clips: expected a share and one structure or more, found {self.still_share}, {self.structures}")
+            raise InputError(
+                f"clips: expected a share and one structure or more, found {self.still_share}, {self.structures}"
+            )
 
 
 @dataclass(frozen=True)
@@ -66,8 +69,8 @@ class PhantomClips:
             size: side, or (H, W), 125 to 400 px of 1 mm.
         Returns:
             frames: (T, H, W) uint16, scanner units that differ from clip to clip.
-            masks: (T, K, H, W) bool, 1 <= K <= config.structures; structure 0 is a target that shows on frame 0. A further structure may be
-                absent from any frame, and may contain another (an organ and its lesion).
+            masks: (T, K, H, W) bool, 1 <= K <= config.structures; structure 0 is a target that shows on frame 0. A
+                further structure may be absent from any frame, and may contain another (an organ and its lesion).
         Raises:
             InputError: a size the phantom does not draw.
         """

@@ -1,4 +1,4 @@
-"""Write phantom cases as a TrackRAD2025 dataset; the same seed gives the same bytes, however many processes share the work."""
+"""Write phantom cases as a TrackRAD2025 dataset; equal seeds give equal bytes, whatever the number of processes."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def case_id(seed: int, number: int) -> str:
 
 
 def case_generator(seed: int, number: int) -> np.random.Generator:
-    """The random stream of the `number`th case (from 1) of a seed; cases do not share one, so their order does not matter."""
+    """The random stream of the `number`th case (from 1) of a seed; cases do not share one."""
     return np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(number - 1,)))
 
 
@@ -60,7 +60,9 @@ def write_phantom_cases(
         raise InputError(f"{root}: expected a folder to write cases to, found a file")
     for number in range(1, count + 1):
         if (folder := root / case_id(seed, number)).exists():
-            raise InputError(f"{folder}: expected no such case yet, found one; remove it or choose another folder or seed")
+            raise InputError(
+                f"{folder}: expected no such case yet, found one; remove it or choose another folder or seed"
+            )
     write = partial(_write_one, root, seed, request, labelled)
     if workers == 1:
         yield from map(write, range(1, count + 1))

@@ -1,4 +1,4 @@
-"""Scenes that leave anatomy behind: random shapes, textures and contrasts, so that a tracker learns to match and not to recognise."""
+"""Scenes that leave anatomy behind, so that a tracker learns to match tissue and not to recognise organs."""
 
 from __future__ import annotations
 
@@ -28,11 +28,15 @@ def random_anatomy(rng: np.random.Generator, canvas_shape: tuple[int, int], view
         radius = float(np.exp(rng.uniform(np.log(6), np.log(60))))
         centre = (view.row + rng.uniform(0, view.shape[0]), view.column + rng.uniform(0, view.shape[1]))
         stretch = rng.uniform(0.6, 1.6)
-        shape = blob(rng, canvas_shape, centre, (radius * stretch, radius / stretch), rng.uniform(0, np.pi), rng.uniform(0, 0.35))
+        shape = blob(
+            rng, canvas_shape, centre, (radius * stretch, radius / stretch), rng.uniform(0, np.pi), rng.uniform(0, 0.35)
+        )
         painter.organ(f"{HOST}{len(organs)}", shape, rng.uniform(0, 1.2), rng.uniform(0.6, 4.0), rng.uniform(0, 0.3))
         organs.append(f"{HOST}{len(organs)}")
     _lines_and_dots(painter, everywhere)
-    structures = tuple(Structure(name, painter.shapes[name].largest_part()) for name in organs if painter.shapes[name].area_px > 60)
+    structures = tuple(
+        Structure(name, painter.shapes[name].largest_part()) for name in organs if painter.shapes[name].area_px > 60
+    )
 
     wall = _level_sets(rng, canvas_shape)
     if rng.random() < 0.5:
@@ -53,14 +57,19 @@ def _level_sets(rng: np.random.Generator, shape: tuple[int, int]) -> np.ndarray:
     thresholds = np.sort(rng.normal(0, 1, int(rng.integers(2, 9)))).astype(np.float32)
     greys = rng.uniform(0.0, 1.2, thresholds.size + 1).astype(np.float32)
     image = greys[np.digitize(relief, thresholds)]
-    return (image * (1 + rng.uniform(0, 0.2) * texture(rng, shape, (3.0, 9.0))) + 0.1 * rng.random() * smooth_field(rng, shape, 50)).clip(0)
+    return (
+        image * (1 + rng.uniform(0, 0.2) * texture(rng, shape, (3.0, 9.0)))
+        + 0.1 * rng.random() * smooth_field(rng, shape, 50)
+    ).clip(0)
 
 
 def _lines_and_dots(painter: Painter, everywhere: Shape) -> None:
     rng = painter.rng
     for _ in range(int(rng.integers(0, 4))):
         root = rng.uniform(0, painter.canvas_shape)
-        tree = vessel_tree(rng, painter.canvas_shape, root, rng.uniform(-np.pi, np.pi), rng.uniform(20, 60), rng.uniform(1, 5))
+        tree = vessel_tree(
+            rng, painter.canvas_shape, root, rng.uniform(-np.pi, np.pi), rng.uniform(20, 60), rng.uniform(1, 5)
+        )
         painter.inside(everywhere, [tree] * 2, rng.uniform(0, 1.2), rng.uniform(0.3, 1))
     if rng.random() < 0.6:
         dots = vessel_dots(rng, painter.canvas_shape, int(rng.integers(10, 200)), rng.uniform(1, 6))

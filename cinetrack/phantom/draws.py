@@ -1,4 +1,4 @@
-"""Draw a case's parameters: what was asked for is kept, the rest follows the field strength, the region and the difficulty."""
+"""Draw a case's parameters: what was asked for is kept, the rest follows field strength, region and difficulty."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ class PhantomRequest:
 
 
 def draw_parameters(rng: np.random.Generator, request: PhantomRequest) -> CaseParameters:
-    """Draw one case's parameters. The target's kind is still open ("") and its diameter a wish; see `case.prepare_case`."""
+    """Draw one case's parameters; the target's kind is still open ("") and its diameter a wish."""
     difficulty = request.difficulty or str(rng.choice(DIFFICULTIES))
     field = request.field_strength_t or float(rng.choice(FIELD_STRENGTHS_T, p=[0.6, 0.4]))
     region = request.region or str(rng.choice(REGIONS, p=[0.4, 0.45, 0.15]))
@@ -121,7 +121,9 @@ def _draw_target(rng: np.random.Generator, level: float, shortest_side_px: int) 
     )
 
 
-def _draw_motion(rng: np.random.Generator, peak: float, level: float, pelvic: bool, duration_s: float) -> MotionParameters:
+def _draw_motion(
+    rng: np.random.Generator, peak: float, level: float, pelvic: bool, duration_s: float
+) -> MotionParameters:
     hold = rng.random() < 0.15 + 0.1 * level
     return MotionParameters(
         peak_displacement_mm=peak,
@@ -138,7 +140,9 @@ def _draw_motion(rng: np.random.Generator, peak: float, level: float, pelvic: bo
         elastic_mm=float(rng.uniform(0, min(0.4 + 1.2 * level, 0.15 * peak))),
         bulk_drift_mm=float(rng.uniform(0, 0.15) * peak),
         sudden_shift_mm=float(rng.uniform(0.1, 0.3) * peak) if rng.random() < 0.25 * level else 0.0,
-        organ_shift_share=float(rng.uniform(0.4, 0.95)) if pelvic else float(rng.uniform(0, 0.15) * (rng.random() < 0.3)),
+        organ_shift_share=float(rng.uniform(0.4, 0.95))
+        if pelvic
+        else float(rng.uniform(0, 0.15) * (rng.random() < 0.3)),
         target_deformation=float(rng.uniform(0, 0.03 + 0.08 * level)),
     )
 

@@ -1,8 +1,9 @@
 """Displacement over time: a few smooth fields ("movers"), each with its own curve, added up.
 
-A frame shows at x what rests at x - u(x, t); u is given in the image's fixed coordinates, rows growing towards the head, so breathing in
-(organs move towards the feet) has a negative row component. Fields live on a grid of GRID_PX pixels over the field of view and are
-interpolated with cubics, both for warping and for following a point, so the two agree.
+A frame shows at x what rests at x - u(x, t); u is given in the image's fixed coordinates, rows growing towards the
+head, so breathing in (organs move towards the feet) has a negative row component. Fields live on a grid of GRID_PX
+pixels over the field of view and are interpolated with cubics, both for warping and for following a point, so the two
+agree.
 """
 
 from __future__ import annotations
@@ -53,10 +54,10 @@ class Motion:
         return np.einsum("nk,khwc->nhwc", factors.astype(np.float32), np.stack([getattr(m, layer) for m in movers]))
 
     def follow(self, point: tuple[float, float], times_s: np.ndarray) -> np.ndarray:
-        """Where the visceral tissue that rests at `point` is at each time: (N, 2) of (row, column), in px of the field of view.
+        """Where the visceral tissue that rests at `point` is at each time: (N, 2) of (row, column), px of the view.
 
-        Solves x = point + u(x, t) by repeated substitution, which converges as long as u does not fold. Outside the view the field of
-        its border counts.
+        Solves x = point + u(x, t) by repeated substitution, which converges as long as u does not fold. Outside the
+        view the field of its border counts.
         """
         grids = self.grids(times_s, "viscera")
         position = np.tile(np.asarray(point, dtype=np.float32), (len(times_s), 1))
@@ -90,7 +91,7 @@ def grid_positions(view_shape: tuple[int, int]) -> tuple[np.ndarray, np.ndarray]
 def scaled_to_peak(
     motion: Motion, point: tuple[float, float], times_s: np.ndarray, peak_px: float, largest_scale: float
 ) -> Motion:
-    """The motion scaled so that the visceral tissue resting at `point` gets at most `peak_px` away from where it is at the first time.
+    """The motion scaled so that the tissue resting at `point` gets at most `peak_px` from its first position.
 
     The factor stays within [0, largest_scale]; it is found by bisection, since the distance grows with it.
     """

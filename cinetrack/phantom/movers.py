@@ -63,7 +63,12 @@ def _breathing_movers(
         Mover(_vector(-profile, 0 * profile), None, breathing, scalable=True),
         Mover(_vector(0 * profile, -parameters.ap_share * profile), None, lambda t: breathing(t - lag), scalable=True),
         # The belly's wall rises and the viscera behind it follow it part of the way.
-        Mover(_vector(0 * belly, -0.5 * push * share * belly), _vector(0 * belly, -push * share * belly), breathing, scalable=True),
+        Mover(
+            _vector(0 * belly, -0.5 * push * share * belly),
+            _vector(0 * belly, -push * share * belly),
+            breathing,
+            scalable=True,
+        ),
         Mover(parameters.elastic_mm * elastic, None, breathing),
         Mover(0.5 * parameters.elastic_mm * wander, None, _slow_curve(rng, breathing.times_s[-1])),
     ]
@@ -108,7 +113,9 @@ def _organ_movers(
     if parameters.organ_shift_share:
         share = parameters.organ_shift_share
         if centres.bladder is not None:
-            movers.append(Mover(0.3 * share * _away_from(centres.bladder, view_shape), None, lambda t: t / duration_s, True))
+            movers.append(
+                Mover(0.3 * share * _away_from(centres.bladder, view_shape), None, lambda t: t / duration_s, True)
+            )
         mover = centres.rectum or (centres.diaphragm_row - 150.0, view_shape[1] / 2, 30.0)
         wide = (mover[0], mover[1], max(55.0, 2 * mover[2]))
         push = share * _push(wide, rng.normal(np.pi, 0.6), view_shape)

@@ -1,7 +1,8 @@
 """Everything that is drawn for a case, with the range each number is held to.
 
-Parameters are plain frozen data: they are written beside the case as phantom.json, and evaluation can stratify by any of them. What
-comes from a random generator and not from here (outlines, textures, the instants of events) is reproduced by the seed alone.
+Parameters are plain frozen data: they are written beside the case as phantom.json, and evaluation can stratify by any
+of them. What comes from a random generator and not from here (outlines, textures, the instants of events) is reproduced
+by the seed alone.
 """
 
 from __future__ import annotations
@@ -68,8 +69,8 @@ class MotionParameters(Ranged):
     """How the anatomy moves.
 
     Attributes:
-        peak_displacement_mm: the target's largest distance from where it is on the first frame. Where that would take an unphysical
-            diaphragm, the case's own trace says what was reached.
+        peak_displacement_mm: the target's largest distance from where it is on the first frame. Where that would take
+            an unphysical diaphragm, the case's own trace says what was reached.
         irregularity: relative deviation from breath to breath of amplitude and period.
         drift_per_minute: of the end-exhale level, in breath amplitudes.
         dwell: how long exhalation rests; 1 is a sine.

@@ -1,4 +1,4 @@
-"""The viscera of a male or female pelvis in a middle sagittal slice: bladder, prostate or uterus, rectum, bowel above."""
+"""The viscera of a pelvis in a middle sagittal slice: bladder, prostate or uterus, rectum, bowel above."""
 
 from __future__ import annotations
 
@@ -28,7 +28,9 @@ def paint_pelvis(painter: Painter, outline: Outline, floor_row: float) -> Motion
     if not male:
         row = bladder_row + rng.uniform(5, 20)
         at = (row, bladder_at[1] + bladder_axes[0] + rng.uniform(2, 14))
-        uterus = blob(rng, painter.canvas_shape, at, (rng.uniform(28, 42), rng.uniform(17, 26)), rng.uniform(1.6, 2.6), 0.08)
+        uterus = blob(
+            rng, painter.canvas_shape, at, (rng.uniform(28, 42), rng.uniform(17, 26)), rng.uniform(1.6, 2.6), 0.08
+        )
         painter.organ("uterus", uterus, painter.signals["prostate"] * rng.uniform(0.7, 1.0), 1.2, 0.06)
         lining = blob(rng, painter.canvas_shape, at, (16, 4), rng.uniform(1.6, 2.6), 0.1)
         painter.detail(lining, painter.signals["fluid"] * 0.8, 1.5)
@@ -60,7 +62,9 @@ def paint_pelvic_wall(painter: Painter, outline: Outline, floor_row: float, cavi
     columns = np.arange(width, dtype=np.float32)[None]
     sag = rng.uniform(0.05, 0.2) * (columns - outline.column(floor_row, 0.5))
     floor = (rows - floor_row + sag).astype(np.float32)
-    below = Shape(slice(0, height), slice(0, width), np.minimum(-floor - rng.uniform(6, 10), painter.shapes["muscle"].distance_px))
+    below = Shape(
+        slice(0, height), slice(0, width), np.minimum(-floor - rng.uniform(6, 10), painter.shapes["muscle"].distance_px)
+    )
     painter.detail(below, painter.signals["fat"] * rng.uniform(0.5, 0.8), 4.0, 0.15)
     for _ in range(int(rng.integers(2, 6))):
         at = (floor_row - rng.uniform(15, 80), outline.column(floor_row, rng.uniform(0.0, 1.0)))
@@ -68,7 +72,14 @@ def paint_pelvic_wall(painter: Painter, outline: Outline, floor_row: float, cavi
         painter.detail(muscle, "muscle", 2.0, 0.12)
     row = floor_row + rng.uniform(30, 50)
     at = (row, outline.column(row, 0.0) + rng.uniform(-4, 7))
-    bone = blob(rng, painter.canvas_shape, at, (rng.uniform(19, 26), rng.uniform(9, 13)), np.pi / 2 - rng.uniform(0.3, 0.9), 0.06)
+    bone = blob(
+        rng,
+        painter.canvas_shape,
+        at,
+        (rng.uniform(19, 26), rng.uniform(9, 13)),
+        np.pi / 2 - rng.uniform(0.3, 0.9),
+        0.06,
+    )
     painter.detail(Shape(bone.rows, bone.columns, bone.distance_px + 2.2), "cortical_bone", 1.0)
     painter.detail(bone, painter.signals["marrow"] * rng.uniform(0.6, 1.0), 1.3, 0.1)
     return np.minimum(np.minimum(cavity_px, floor), -2 - bone.on_canvas((height, width)))
@@ -83,12 +94,16 @@ def _rectum(painter: Painter, outline: Outline, floor_row: float, motion: Motion
     for k in range(6):
         row = floor_row + 8 + 20 * k
         column = outline.column(row, fraction + 0.1 * np.sin(k / 5 * np.pi) - 0.1 * (k == 0))
-        pieces.append(blob(rng, painter.canvas_shape, (row, column), (15, radius * rng.uniform(0.8, 1.15)), np.pi / 2, 0.1))
+        pieces.append(
+            blob(rng, painter.canvas_shape, (row, column), (15, radius * rng.uniform(0.8, 1.15)), np.pi / 2, 0.1)
+        )
     for piece in pieces:
         painter.organ("rectum", piece, "bowel_wall", 1.2)
     gas = rng.random() < 0.5
     for k, piece in enumerate(pieces):
         content = Shape(piece.rows, piece.columns, piece.distance_px - 3.5)
-        filled = painter.signals["gas"] if gas and k in (2, 3) else painter.signals["bowel_content"] * rng.uniform(0.4, 1.0)
+        filled = (
+            painter.signals["gas"] if gas and k in (2, 3) else painter.signals["bowel_content"] * rng.uniform(0.4, 1.0)
+        )
         painter.detail(content, filled, 1.5)
     motion.rectum = (*pieces[2].centroid(), radius) if pieces[2].area_px else None

@@ -17,7 +17,7 @@ SLICE_BLEND_MM = 12.0  # through-plane distance at which the neighbouring slice 
 
 @dataclass(frozen=True)
 class Deformation:
-    """A structure's own change of shape, about its centre at rest: x' = x + matrix (x - centre) exp(-d^2 / (2 reach^2))."""
+    """A structure's own change of shape: x' = x + matrix (x - centre) exp(-d^2 / (2 reach^2)), at rest."""
 
     centre: tuple[float, float]  # (row, column), canvas px
     reach_px: float
@@ -26,7 +26,7 @@ class Deformation:
 
 @dataclass(frozen=True, eq=False)
 class Moment:
-    """What one instant needs: both layers' displacement grids, the through-plane distance and the strength of the deformation."""
+    """What one instant needs: both layers' grids, the through-plane distance, the deformation's strength."""
 
     viscera_grid: np.ndarray
     wall_grid: np.ndarray
@@ -38,7 +38,8 @@ class Moment:
 class Scene:
     """An anatomy in view with its lesions; `structures` are masked, in this order.
 
-    A structure is either a lesion's own (then later lesions hide it) or an organ's, which counts the lesions in it as its own.
+    A structure is either a lesion's own (then later lesions hide it) or an organ's, which counts the lesions in it as
+    its own.
     """
 
     anatomy: Anatomy

@@ -121,7 +121,7 @@ def polygon(canvas_shape: tuple[int, int], outline: np.ndarray) -> Shape:
 
 
 def signed_distance(mask: np.ndarray) -> np.ndarray:
-    """Signed distance of an (H, W) uint8 mask in px, positive inside, lightly smoothed to undo the pixel steps; float32."""
+    """Signed distance of an (H, W) uint8 mask, px, positive inside, smoothed to undo the pixel steps; float32."""
     inside = cv2.distanceTransform(mask, cv2.DIST_L2, 3)
     outside = cv2.distanceTransform(1 - mask, cv2.DIST_L2, 3)
     # A mask that fills or misses its window has no border to measure from.

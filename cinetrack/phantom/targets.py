@@ -1,7 +1,7 @@
 """Targets: an organ as it is, or a lesion placed in tissue that may hold one, with look-alikes beside it.
 
-Lesions are kept apart from the anatomy and drawn on every frame, because through-plane motion changes their section: a ball of radius R
-cut at a distance z from its middle shows a disc smaller by R - sqrt(R^2 - z^2).
+Lesions are kept apart from the anatomy and drawn on every frame, because through-plane motion changes their section: a
+ball of radius R cut at a distance z from its middle shows a disc smaller by R - sqrt(R^2 - z^2).
 """
 
 from __future__ import annotations
@@ -78,14 +78,14 @@ def organ_in_view(anatomy: Anatomy, name: str, view: View, largest_mm: float = 9
 def place_lesion(
     rng: np.random.Generator, anatomy: Anatomy, host: str, view: View, parameters: TargetParameters
 ) -> Lesion | None:
-    """Place a lesion of the wanted diameter, or a smaller one where there is no room; None where there is none at all."""
+    """Place a lesion of the wanted diameter, or a smaller one where there is less room; None where there is none."""
     if host not in anatomy.hosts:
         return None
     inside = anatomy.hosts[host].on_canvas(anatomy.canvas_shape)
     border = view.border_distance(anatomy.canvas_shape)
     radius = parameters.diameter_mm / 2
     while 2 * radius >= SMALLEST_DIAMETER_MM:
-        room = np.minimum(inside - 0.45 * radius, anatomy.cavity_px - 0.7 * radius - 3)
+        room = np.minimum(inside - 0.45 * radius, anatomy.cavity_px - 0.95 * radius - 2)
         if parameters.cut_by_border:
             allowed = (room > 0) & (border > -0.2 * radius) & (border < 0.55 * radius)
         else:
@@ -102,7 +102,7 @@ def place_lesion(
 def place_look_alikes(
     rng: np.random.Generator, anatomy: Anatomy, host: str, lesion: Lesion, parameters: TargetParameters
 ) -> list[Lesion]:
-    """Lesions of much the same signal and size near `lesion`, within the same host where it has room; maybe fewer than asked for."""
+    """Lesions of much the same signal and size near `lesion`, as many as its host has room for."""
     inside = np.minimum(anatomy.hosts[host].on_canvas(anatomy.canvas_shape), anatomy.cavity_px)
     row, column = lesion.structure.shape.centroid()
     placed: list[Lesion] = []
@@ -116,7 +116,9 @@ def place_look_alikes(
                 continue
             if inside[centre] > 0.4 * radius:
                 other = _draw_lesion(rng, anatomy, host, centre, radius, parameters)
-                placed.append(replace(other, signal=lesion.signal * rng.uniform(0.9, 1.1), softness_px=lesion.softness_px))
+                placed.append(
+                    replace(other, signal=lesion.signal * rng.uniform(0.9, 1.1), softness_px=lesion.softness_px)
+                )
                 break
     return placed
 
@@ -138,7 +140,7 @@ def _draw_lesion(
     if around < DARK_HOST:  # in lung and gas a lesion can only be brighter, and is by a lot
         contrast = abs(contrast) + DARK_HOST
     # No solid tumour is as dark as gas, however dark its host.
-    signal = float(np.clip(around + contrast, 0.45 * around, 1.4))
+    signal = float(np.clip(around + contrast, 0.55 * around, 1.4))
     return Lesion(
         Structure(host + LESION, shape),
         signal,

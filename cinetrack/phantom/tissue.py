@@ -3,9 +3,10 @@
 Relaxation times at 1.5 T are published means: de Bazelaire et al., Radiology 2004;230:652-659 (liver, spleen, kidney,
 pancreas, paravertebral muscle, marrow, subcutaneous fat, prostate) and Stanisz et al., Magn Reson Med 2005;54:507-512
 (blood, heart, cartilage). T1 at other fields follows T1 = A nu^B with the exponents B of Bottomley et al., Med Phys
-1984;11:425-448; T2 is taken as independent of the field, as found there. Proton densities are water-relative fractions
-of the usual textbook order; the lung's is the fraction of tissue in air. What has no published value here (bowel content, gas,
-cortical bone, tumour) is marked as chosen.
+1984;11:425-448; T2 is taken as independent of the field, as found there. Proton densities are the mass fractions of
+water, rounded, after Woodard and White, Br J Radiol 1986;59:1209-1219, with lipid counted in where it gives signal; the
+lung's is thinned by its air. What has no published value here (the prostate's density, disc, bowel, gas, cortical
+bone) is chosen.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ REFERENCE_FIELD_T = 1.5
 
 @dataclass(frozen=True)
 class Tissue:
-    """Relaxation times at 1.5 T (ms), the exponent of T1's growth with the field, and the proton density (water = 1)."""
+    """Relaxation times at 1.5 T (ms), the exponent of T1's growth with the field, proton density (water = 1)."""
 
     t1_ms: float
     t2_ms: float
@@ -28,23 +29,22 @@ class Tissue:
 
 
 TISSUES: dict[str, Tissue] = {
-    "liver": Tissue(586, 46, 0.38, 0.80),
-    "spleen": Tissue(1057, 79, 0.33, 0.85),
-    "kidney_cortex": Tissue(966, 87, 0.25, 0.85),
-    "kidney_medulla": Tissue(1412, 85, 0.25, 0.90),
-    "pancreas": Tissue(584, 46, 0.33, 0.80),
-    "muscle": Tissue(856, 27, 0.42, 0.80),
-    "marrow": Tissue(549, 49, 0.20, 0.70),
+    "liver": Tissue(586, 46, 0.38, 0.75),
+    "spleen": Tissue(1057, 79, 0.33, 0.80),
+    "kidney_cortex": Tissue(966, 87, 0.25, 0.80),
+    "kidney_medulla": Tissue(1412, 85, 0.25, 0.80),
+    "pancreas": Tissue(584, 46, 0.33, 0.70),
+    "muscle": Tissue(856, 27, 0.42, 0.75),
+    "marrow": Tissue(549, 49, 0.20, 0.80),
     "fat": Tissue(343, 58, 0.17, 0.95),
-    "prostate": Tissue(1317, 88, 0.33, 0.90),
-    "blood": Tissue(1441, 290, 0.25, 0.90),
-    "myocardium": Tissue(1030, 40, 0.36, 0.80),
-    "disc": Tissue(1024, 36, 0.30, 0.80),  # cartilage of Stanisz et al.; its T2 lies between those of the two directions
+    "prostate": Tissue(1317, 88, 0.33, 0.85),
+    "blood": Tissue(1441, 290, 0.25, 0.80),
+    "myocardium": Tissue(1030, 40, 0.36, 0.75),
+    "disc": Tissue(1024, 36, 0.30, 0.80),  # as cartilage, with a T2 between those of its two directions
     "fluid": Tissue(3000, 800, 0.0, 1.00),  # chosen: urine, bile and spinal fluid relax much slower than tissue
     "bowel_wall": Tissue(900, 45, 0.35, 0.80),  # chosen: between muscle and parenchyma
     "bowel_content": Tissue(1200, 120, 0.30, 0.80),  # chosen: from fluid to stool, varied by the anatomy
-    "lung": Tissue(1100, 30, 0.33, 0.16),  # chosen T2: shortened by the air-tissue interfaces
-    "tumour": Tissue(1000, 65, 0.33, 0.85),  # chosen: longer T1 and T2 than parenchyma, as solid tumours mostly have
+    "lung": Tissue(1100, 30, 0.33, 0.20),  # chosen T2: shortened by the air-tissue interfaces
     "cortical_bone": Tissue(400, 1.0, 0.2, 0.10),  # chosen: next to no signal
     "gas": Tissue(1000, 1.0, 0.0, 0.005),  # chosen: no signal but that of its rim
 }
@@ -74,10 +74,12 @@ def bssfp_signal(
     """Steady-state signal magnitude of bSSFP with alternating radio-frequency phase, arbitrary unit.
 
     Args:
-        precession_rad: off-resonance precession during one repetition time; 0 is the centre of the pass band, pi a dark band.
+        precession_rad: off-resonance precession during one repetition time; 0 is the centre of the pass band, pi a dark
+            band.
     Returns:
         Of the shape of `precession_rad`.
-    Source: Freeman and Hill, J Magn Reson 1971;4:366-383, in the form M0 (1-E1) sin(a) (1 - E2 exp(-i theta)) / (C cos(theta) + D).
+    Source: Freeman and Hill, J Magn Reson 1971;4:366-383, in the form M0 (1-E1) sin(a) (1 - E2 exp(-i theta)) / (C
+    cos(theta) + D).
     """
     e1, e2 = np.exp(-sequence.repetition_ms / t1_ms), np.exp(-sequence.repetition_ms / t2_ms)
     flip = np.deg2rad(sequence.flip_deg)

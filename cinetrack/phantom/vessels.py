@@ -1,4 +1,4 @@
-"""Branching vessels, as a sagittal slice shows them: lines that fork and thin out, and dots where a vessel crosses the slice."""
+"""Vessels as a sagittal slice shows them: lines that fork and thin out, and dots where one crosses the slice."""
 
 from __future__ import annotations
 

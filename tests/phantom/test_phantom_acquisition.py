@@ -1,4 +1,4 @@
-"""The scanner's model: nothing moves, noise is Rician at the stated level, lines left out blur, spoilt frames differ."""
+"""The scanner's model: nothing moves, noise is Rician, lines left out blur, spoilt frames differ."""
 
 from dataclasses import replace
 
@@ -10,6 +10,7 @@ from cinetrack.phantom.acquisition import SEGMENTS, Spoiling, draw_scanner
 from cinetrack.phantom.draws import PhantomRequest, draw_parameters
 
 SHAPE = (150, 126)
+GOOD = Spoiling()
 PLAIN = replace(
     draw_parameters(np.random.default_rng(0), PhantomRequest(field_strength_t=1.5, difficulty="easy")).acquisition,
     partial_fourier=1.0,
@@ -20,7 +21,7 @@ PLAIN = replace(
 )
 
 
-def acquire(parameters, images, spoiling=Spoiling(), seed=1):
+def acquire(parameters, images, spoiling=GOOD, seed=1):
     scanner = draw_scanner(np.random.default_rng(seed), parameters, 1.5, SHAPE)
     return scanner.frame(images, 0.0, 1.0, spoiling, np.random.default_rng(2))
 

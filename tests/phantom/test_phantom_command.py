@@ -144,7 +144,8 @@ def test_the_example_case_is_what_its_command_makes(tmp_path):
     (shipped,), (made,) = find_cases(EXAMPLES / "data"), find_cases(tmp_path)
     assert shipped.case_id == made.case_id
     shipped_frames, made_frames = (case.read_sequence()[0].frames.astype(float) for case in (shipped, made))
-    # Other versions of numpy, OpenCV or SciPy may round otherwise; bytes are compared only between equal versions, above.
+    # Other versions of numpy, OpenCV or SciPy may round otherwise; bytes are compared only between equal versions,
+    # above.
     assert np.abs(shipped_frames - made_frames).max() <= 2
     assert (shipped.read_labels() != made.read_labels()).mean() < 1e-4
 

@@ -15,7 +15,9 @@ from cinetrack.phantom.movers import draw_motion
 
 VIEW = (150, 132)  # neither side a multiple of the grid
 TIMES = np.arange(0.1, 6, 0.25)
-CENTRES = MotionCentres(80.0, heart=(110.0, 50.0, 30.0), bowel=[(30.0, 40.0, 15.0), (20.0, 80.0, 12.0)], rectum=(40.0, 100.0, 12.0))
+CENTRES = MotionCentres(
+    80.0, heart=(110.0, 50.0, 30.0), bowel=[(30.0, 40.0, 15.0), (20.0, 80.0, 12.0)], rectum=(40.0, 100.0, 12.0)
+)
 
 
 def draw(seed: int, difficulty: str = "hard", region: str = "abdomen"):
@@ -73,7 +75,9 @@ def test_breathing_in_moves_the_dome_towards_the_feet():
 def test_constant_field_moves_every_pixel_alike():
     ones = np.ones((*grid_shape(VIEW), 2), np.float32)
     motion = Motion((Mover(ones * np.float32([3, -5]), None, lambda t: t / TIMES[-1]),), VIEW)
-    np.testing.assert_allclose(full_field(motion.grids(TIMES, "viscera")[-1], VIEW), np.broadcast_to([3, -5], (*VIEW, 2)), atol=1e-5)
+    np.testing.assert_allclose(
+        full_field(motion.grids(TIMES, "viscera")[-1], VIEW), np.broadcast_to([3, -5], (*VIEW, 2)), atol=1e-5
+    )
     np.testing.assert_allclose(motion.follow((20, 30), TIMES)[-1], (23, 25), atol=1e-3)
     assert (motion.grids(TIMES, "wall") == 0).all()
 

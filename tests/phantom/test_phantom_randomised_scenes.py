@@ -12,7 +12,9 @@ CANVAS = tuple(side + 2 * MARGIN_PX for side in SHAPE)
 
 
 def test_scenes_differ_in_grey_and_shape_and_hold_lesions_anywhere():
-    scenes = [random_anatomy(np.random.default_rng(seed), CANVAS, View(MARGIN_PX, MARGIN_PX, SHAPE)) for seed in range(12)]
+    scenes = [
+        random_anatomy(np.random.default_rng(seed), CANVAS, View(MARGIN_PX, MARGIN_PX, SHAPE)) for seed in range(12)
+    ]
     means = [scene.viscera[..., 0].mean() for scene in scenes]
     assert np.std(means) > 0.08
     for scene in scenes:

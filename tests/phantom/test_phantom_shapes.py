@@ -11,7 +11,11 @@ CANVAS = (90, 120)
 
 
 @given(
-    row=st.floats(35, 55), column=st.floats(40, 80), along=st.floats(6, 28), across=st.floats(6, 28), angle=st.floats(-3, 3)
+    row=st.floats(35, 55),
+    column=st.floats(40, 80),
+    along=st.floats(6, 28),
+    across=st.floats(6, 28),
+    angle=st.floats(-3, 3),
 )
 @settings(max_examples=30, deadline=None)
 def test_an_even_blob_is_an_ellipse_of_its_axes(row, column, along, across, angle):
