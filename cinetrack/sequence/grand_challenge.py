@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -52,7 +53,10 @@ def load_case(
     """Read a series and its first-frame mask into a case. Raises InputError as their readers do."""
     frames, geometry = read_series(series_path)
     first_mask = read_first_mask(first_mask_path, frames.shape[1:])
-    sequence = CineSequence(frames, geometry.spacing_mm, frame_rate_hz, field_strength_t, region)
+    try:
+        sequence = CineSequence(frames, geometry.spacing_mm, frame_rate_hz, field_strength_t, region)
+    except InputError as error:  # of arrays, which do not know their file
+        raise InputError(f"{series_path}: {error}") from None
     return LoadedCase(TrackingCase(case_id, sequence, first_mask), geometry)
 
 
@@ -61,3 +65,11 @@ def write_output(folder: Path, masks: np.ndarray, geometry: ImageGeometry) -> Pa
     path = folder / OUTPUT_FILE
     write_masks(path, masks, geometry)
     return path
+
+
+def check_writable(folder: Path) -> None:
+    """Raise InputError where an output could not be written below `folder`: better before the work than after it."""
+    existing = next(path for path in (folder, *folder.absolute().parents) if path.exists())
+    if not existing.is_dir() or not os.access(existing, os.W_OK | os.X_OK):
+        kind = "a folder that may not be written to" if existing.is_dir() else "a file"
+        raise InputError(f"{folder}: expected a writable output folder, found {existing} to be {kind}")

@@ -18,6 +18,7 @@ from cinetrack.errors import InputError
 from cinetrack.sequence.atomic_write import atomic_path
 from cinetrack.sequence.intensity import finite_frame
 from cinetrack.sequence.metaimage_check import check_metaimage
+from cinetrack.sequence.native_messages import native_messages
 
 logger = logging.getLogger(__name__)
 
@@ -48,7 +49,9 @@ def only_series_in(folder: Path) -> Path:
     if not folder.is_dir():
         raise InputError(f"{folder}: expected a folder with one series, found none")
     found = sorted(
-        path.name for path in folder.iterdir() if path.suffix.lower() in SERIES_SUFFIXES and not path.name.startswith(".")
+        path.name
+        for path in folder.iterdir()
+        if path.suffix.lower() in SERIES_SUFFIXES and not path.name.startswith(".") and not path.is_dir()
     )
     if len(found) != 1:
         raise InputError(
@@ -146,21 +149,29 @@ def _read_image(path: Path, wanted: str) -> sitk.Image:
         raise InputError(f"{path}: expected {wanted}, found no such file")
     if path.stat().st_size == 0:
         raise InputError(f"{path}: expected {wanted}, found an empty file")
+    reader = sitk.ImageFileReader()
     if path.suffix.lower() == ".mha":
         check_metaimage(path, wanted)
-    reader = sitk.ImageFileReader()
+        reader.SetImageIO("MetaImageIO")  # SimpleITK itself does not know the ending in capitals
     reader.SetFileName(str(path))
-    try:
-        reader.ReadImageInformation()
-        dimension, channels, kind = reader.GetDimension(), reader.GetNumberOfComponents(), reader.GetSize()
-        if channels != 1:
-            raise InputError(f"{path}: expected {wanted} with one channel, found {channels} channels (RGB or vector)")
-        if dimension != 3:
-            raise InputError(f"{path}: expected {wanted} of three dimensions (row, column, time), found {dimension}: {kind}")
-        image = reader.Execute()
-    except RuntimeError as error:
-        reason = str(error).strip().splitlines()[-1] if str(error).strip() else "no reason given"
-        raise InputError(f"{path}: expected {wanted}, found a file that cannot be read ({reason})") from None
+    with native_messages() as messages:
+        try:
+            reader.ReadImageInformation()
+            if reader.GetNumberOfComponents() != 1:
+                channels = reader.GetNumberOfComponents()
+                raise InputError(f"{path}: expected {wanted} with one channel, found {channels} channels (RGB or vector)")
+            if reader.GetDimension() != 3:
+                raise InputError(
+                    f"{path}: expected {wanted} of three dimensions (row, column, time), found {reader.GetDimension()}"
+                )
+            image = reader.Execute()
+        except RuntimeError as error:
+            reason = str(error).strip().splitlines()[-1] if str(error).strip() else "no reason given"
+            raise InputError(f"{path}: expected {wanted}, found a file that cannot be read ({reason})") from None
+    # libtiff gives what it could read of a damaged file, and says so on stderr alone.
+    complaints = [line for line in messages if "warning" not in line.lower()]
+    if complaints:
+        raise InputError(f"{path}: expected {wanted}, found a damaged or cut off file ({complaints[0]})")
     if "complex" in image.GetPixelIDTypeAsString():
         raise InputError(f"{path}: expected {wanted} of real numbers, found {image.GetPixelIDTypeAsString()}")
     return image

@@ -16,7 +16,7 @@ def read_json(path: Path) -> Any:
         return json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise InputError(f"{path}: expected a json file, found none") from None
-    except (OSError, UnicodeDecodeError, json.JSONDecodeError, RecursionError) as error:
+    except (OSError, ValueError, RecursionError) as error:  # ValueError: no json, no UTF-8, or digits without end
         raise InputError(f"{path}: expected json, found something unreadable ({error})") from None
 
 
@@ -34,9 +34,9 @@ def read_positive_number(path: Path, unit: str) -> float:
 
 
 def read_word(path: Path, meaning: str) -> str:
-    """Read a json file that holds one non-empty string."""
+    """Read a json file that holds one non-empty, printable string."""
     value = read_json(path)
-    if not isinstance(value, str) or not value.strip():
+    if not isinstance(value, str) or not value.strip() or not value.isprintable():
         raise InputError(f"{path}: expected a string ({meaning}), found {_short(value)}")
     return value
 

@@ -1,80 +1,134 @@
-"""Whether a MetaImage file is whole: its data by length, and by zlib's checksum where compressed.
+"""Whether a MetaImage file is whole and of a kind that a series can have, before a reader is let near it.
 
-MetaIO, which SimpleITK reads with, fills what it cannot read with zeros and carries on; a series that goes black
-half way must not be tracked as if it were one.
+MetaIO, which SimpleITK reads with, fills data that it cannot read with zeros and carries on, reports on stderr by
+itself, and some headers crash it. A series that goes black half way must not be tracked as if it were one.
 """
 
 from __future__ import annotations
 
 import math
 import zlib
-from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
 from cinetrack.errors import InputError
 
-HEADER_LIMIT = 1 << 16  # bytes; a MetaImage header is a few hundred
+HEADER_LIMIT = 1 << 16  # bytes; with DICOM tags carried over a few thousand
+LINE_LIMIT = 1 << 12  # bytes; MetaIO reads a line into a buffer of a fixed size
+TRUE_INITIALS = (b"t", b"1")  # MetaIO takes the first letter
+
+BYTES_A_VALUE = {
+    b"MET_CHAR": 1,
+    b"MET_UCHAR": 1,
+    b"MET_SHORT": 2,
+    b"MET_USHORT": 2,
+    b"MET_INT": 4,
+    b"MET_UINT": 4,
+    b"MET_LONG": 4,
+    b"MET_ULONG": 4,
+    b"MET_LONG_LONG": 8,
+    b"MET_ULONG_LONG": 8,
+    b"MET_FLOAT": 4,
+    b"MET_DOUBLE": 8,
+}
 
 
 def check_metaimage(path: Path, wanted: str) -> None:
-    """Raise InputError where a .mha file's header or data is incomplete or damaged.
+    """Raise InputError where a .mha file is incomplete, damaged, or no scalar image of three dimensions.
 
     Args:
         wanted: what the file should hold, for the error's sake ("a mask").
     """
     with path.open("rb") as file:
-        header = _header(file.read(HEADER_LIMIT))
-        if b"ElementDataFile" not in header.fields or b"DimSize" not in header.fields:
+        fields = _read_header(file)
+        if b"ElementDataFile" not in fields or b"DimSize" not in fields:
             raise InputError(f"{path}: expected {wanted} with a MetaImage header, found no complete one")
-        if header.fields[b"ElementDataFile"].upper() != b"LOCAL":
-            raise InputError(f"{path}: expected {wanted} with its data in the same file, found it in another")
-        try:
-            expected = header.data_bytes()
-        except (KeyError, ValueError):
-            return  # of a kind that SimpleITK itself refuses
-        file.seek(header.length)
-        found = _inflated_bytes(file) if header.is_compressed else path.stat().st_size - header.length
-    if found is None:
-        raise InputError(f"{path}: expected {wanted}, found damaged data")
-    if found < expected:
-        raise InputError(f"{path}: expected {wanted} with {expected} bytes of data, found a file cut off after {found}")
+        expected = _bytes_of_data(path, wanted, fields)
+        available = path.stat().st_size - file.tell()
+        if not _is_true(fields.get(b"CompressedData", b"False")):
+            if available < expected:
+                raise _cut_off(path, wanted, expected, available)
+            return
+        stored = _whole_number(fields.get(b"CompressedDataSize", b""))
+        if stored is None or stored <= 0:
+            found = _shown(fields, b"CompressedDataSize")
+            raise InputError(f"{path}: expected {wanted} with its CompressedDataSize, found {found}")
+        if stored > available:
+            raise _cut_off(path, wanted, stored, available)
+        if _inflated_bytes(file, stored) != expected:
+            raise InputError(f"{path}: expected {wanted} with {expected} bytes of data, found damaged data")
 
 
-@dataclass(frozen=True)
-class _Header:
-    fields: dict[bytes, bytes]
-    length: int  # bytes until the data
+def _bytes_of_data(path: Path, wanted: str, fields: dict[bytes, bytes]) -> int:
+    """Length of the uncompressed data. Raises InputError for a header that no series or mask has."""
+    sizes = [_whole_number(word) for word in fields[b"DimSize"].split()]
+    dimensions = _whole_number(fields.get(b"NDims", b""))
+    spacing = fields.get(b"ElementSpacing", b"1 1 1").split()
+    channels = _whole_number(fields.get(b"ElementNumberOfChannels", b"1"))
+    if dimensions != 3:
+        raise InputError(
+            f"{path}: expected {wanted} of three dimensions (row, column, time), found {_shown(fields, b'NDims')}"
+        )
+    if channels != 1:
+        found = _shown(fields, b"ElementNumberOfChannels")
+        raise InputError(f"{path}: expected {wanted} with one channel, found {found} channels (RGB or vector)")
+    for key, good in (
+        (b"DimSize", len(sizes) == 3 and all(size is not None and size > 0 for size in sizes)),
+        (b"ElementType", fields.get(b"ElementType") in BYTES_A_VALUE),
+        (b"ElementSpacing", len(spacing) == 3 and all(_is_length(word) for word in spacing)),
+        (b"ElementDataFile", fields[b"ElementDataFile"].upper() == b"LOCAL"),  # the data in the same file
+        (b"BinaryData", _is_true(fields.get(b"BinaryData", b"True"))),
+        (b"HeaderSize", b"HeaderSize" not in fields),
+    ):
+        if not good:
+            name = key.decode()
+            raise InputError(f"{path}: expected {wanted} with a usable {name} in its header, found {_shown(fields, key)}")
+    return math.prod(sizes) * BYTES_A_VALUE[fields[b"ElementType"]]
 
-    @property
-    def is_compressed(self) -> bool:
-        return self.fields.get(b"CompressedData", b"").lower() == b"true"
 
-    def data_bytes(self) -> int:
-        kind = self.fields[b"ElementType"].removeprefix(b"MET_").removeprefix(b"U")
-        size = {b"CHAR": 1, b"SHORT": 2, b"INT": 4, b"LONG": 4, b"LONG_LONG": 8, b"FLOAT": 4, b"DOUBLE": 8}[kind]
-        count = math.prod(int(n) for n in self.fields[b"DimSize"].split())
-        return count * size * int(self.fields.get(b"ElementNumberOfChannels", b"1"))
-
-
-def _header(start: bytes) -> _Header:
+def _read_header(file: BinaryIO) -> dict[bytes, bytes]:
+    """The header's fields; leaves `file` at the first byte of the data."""
     fields: dict[bytes, bytes] = {}
-    offset = 0
-    for line in start.split(b"\n"):
-        offset += len(line) + 1
+    while b"ElementDataFile" not in fields:
+        line = file.readline(LINE_LIMIT)
+        if not line.endswith(b"\n") or b"=" not in line or file.tell() > HEADER_LIMIT:
+            return {}
         key, _, value = line.partition(b"=")
         fields[key.strip()] = value.strip()
-        if key.strip() == b"ElementDataFile":
-            break
-    return _Header(fields, offset)
+    return fields
 
 
-def _inflated_bytes(file: BinaryIO) -> int | None:
-    """Length of zlib data when inflated; None where it is damaged."""
+def _inflated_bytes(file: BinaryIO, stored: int) -> int | None:
+    """Length of `stored` bytes of zlib data when inflated; None where they are damaged or end early."""
     inflate, total = zlib.decompressobj(), 0
     try:
-        while block := file.read(1 << 20):
+        while stored > 0:
+            block = file.read(min(stored, 1 << 20))
+            stored -= len(block)
             total += len(inflate.decompress(block))
     except zlib.error:
         return None
-    return total
+    return total if inflate.eof else None
+
+
+def _cut_off(path: Path, wanted: str, expected: int, found: int) -> InputError:
+    return InputError(f"{path}: expected {wanted} with {expected} bytes of data, found a file cut off after {found}")
+
+
+def _whole_number(text: bytes) -> int | None:
+    return int(text) if text.lstrip(b"-").isdigit() and len(text) < 16 else None
+
+
+def _is_length(text: bytes) -> bool:
+    try:
+        return math.isfinite(float(text)) and float(text) != 0
+    except ValueError:
+        return False
+
+
+def _is_true(text: bytes) -> bool:
+    return text[:1].lower() in TRUE_INITIALS
+
+
+def _shown(fields: dict[bytes, bytes], key: bytes) -> str:
+    return fields[key][:60].decode("ascii", "backslashreplace") or "nothing" if key in fields else "none"

@@ -107,7 +107,7 @@ def find_cases(root: Path) -> list[CaseFiles]:
     if not root.is_dir():
         raise InputError(f"{root}: expected a TrackRAD2025 dataset or patient folder, found none")
     if _is_patient(root):
-        return cases_of_patient(root.resolve())
+        return cases_of_patient(root.absolute())
     patients = sorted(path for path in root.iterdir() if path.is_dir() and _is_patient(path))
     if not patients:
         raise InputError(f"{root}: expected patient folders with images/<patient>_frames.mha, found none")
@@ -120,7 +120,13 @@ def cases_of_patient(folder: Path) -> list[CaseFiles]:
     images, targets = folder / "images", folder / "targets"
     # The patient's name before "_frames" is the rule; the bare name is seen in unlabelled folders.
     pattern = re.compile(rf"(?:{re.escape(patient)}_)?frames(\d*)\.(?:mha|tiff?)", re.IGNORECASE)
-    found = {match.group(1): path for path in _files(images) if (match := pattern.fullmatch(path.name))}
+    found: dict[str, Path] = {}
+    for path in _files(images):
+        if match := pattern.fullmatch(path.name):
+            scan = "" if match.group(1) == "1" else match.group(1)
+            if scan in found:
+                raise InputError(f"{images}: expected one file a series, found {found[scan].name} and {path.name}")
+            found[scan] = path
     if not found:
         found = {"": images / f"{patient}_frames.mha"}
     label_pattern = re.compile(rf"{re.escape(patient)}_labels_?(.+)\.mha")
@@ -131,7 +137,7 @@ def cases_of_patient(folder: Path) -> list[CaseFiles]:
         truth = consensus
     cases = []
     for scan in sorted(found, key=lambda text: int(text or 1)):
-        labelled = scan in ("", "1")
+        labelled = scan == ""
         cases.append(
             CaseFiles(
                 patient_id=patient,

@@ -23,10 +23,11 @@ class MaskPrompt:
     mask: np.ndarray
 
     def __post_init__(self) -> None:
-        if self.mask.ndim != 2 or self.mask.dtype != np.bool_:
-            raise InputError(f"mask prompt: expected (H, W) bool, found {self.mask.shape} {self.mask.dtype}")
+        if not isinstance(self.mask, np.ndarray) or self.mask.ndim != 2 or self.mask.dtype != np.bool_:
+            raise InputError(f"mask prompt: expected an (H, W) bool array, found {_described(self.mask)}")
         if not self.mask.any():
             raise EmptyMaskError("mask prompt: expected an outlined target, found no pixel set")
+        object.__setattr__(self, "mask", self.mask.copy())  # later edits of the caller's array are not ours to see
 
 
 @dataclass(frozen=True)
@@ -116,26 +117,27 @@ class Tracker(Protocol):
         """
 
 
-def as_prompts(prompt: np.ndarray | Prompt | Sequence[Prompt]) -> list[Prompt]:
-    """The argument of `Tracker.start` as a list with one prompt a target."""
-    if isinstance(prompt, np.ndarray):
-        if prompt.dtype != np.bool_ and not np.isin(prompt, (0, 1)).all():
-            raise InputError("mask prompt: expected a binary mask, found values other than 0 and 1")
-        return [MaskPrompt(prompt.astype(bool))]
-    if isinstance(prompt, (MaskPrompt, BoxPrompt, PointPrompt)):
-        return [prompt]
-    prompts = list(prompt)
-    if not prompts:
-        raise InputError("prompts: expected at least one target, found none")
-    return prompts
+def as_prompts(prompt: np.ndarray | Prompt | Sequence[np.ndarray | Prompt]) -> list[Prompt]:
+    """The argument of `Tracker.start` as a list with one prompt a target. Raises InputError for anything else."""
+    if isinstance(prompt, (list, tuple)):
+        if not prompt:
+            raise InputError("prompts: expected at least one target, found none")
+        return [_as_prompt(one) for one in prompt]
+    return [_as_prompt(prompt)]
 
 
 def check_frame(frame: np.ndarray, shape: tuple[int, int] | None = None) -> None:
     """Raise InputError unless `frame` is a non-empty (H, W) array of real numbers, of `shape` where one is given."""
-    if frame.ndim != 2 or frame.size == 0 or frame.dtype.kind not in "buif":
-        raise InputError(f"frame: expected a non-empty (H, W) array of real numbers, found {frame.shape} {frame.dtype}")
+    if not isinstance(frame, np.ndarray) or frame.ndim != 2 or frame.size == 0 or frame.dtype.kind not in "buif":
+        raise InputError(f"frame: expected a non-empty (H, W) array of real numbers, found {_described(frame)}")
     if shape is not None and frame.shape != shape:
         raise InputError(f"frame: expected the first frame's {shape} pixels, found {frame.shape}")
+
+
+def check_target(target: int, count: int) -> None:
+    """Raise InputError unless `target` numbers one of `count` targets, from 0 on."""
+    if not 0 <= target < count:
+        raise InputError(f"target: expected a number from 0 to {count - 1}, found {target}")
 
 
 def check_prompt(prompt: Prompt, shape: tuple[int, int]) -> None:
@@ -158,3 +160,18 @@ def mask_of(prompt: Prompt, shape: tuple[int, int], tracker: str) -> np.ndarray:
         raise InputError(f"{tracker} tracker: expected a mask prompt, found a {type(prompt).__name__}")
     check_prompt(prompt, shape)
     return prompt.mask
+
+
+def _as_prompt(prompt: np.ndarray | Prompt) -> Prompt:
+    if isinstance(prompt, (MaskPrompt, BoxPrompt, PointPrompt)):
+        return prompt
+    if not isinstance(prompt, np.ndarray):
+        expected = "an (H, W) mask, a MaskPrompt, a BoxPrompt or a PointPrompt"
+        raise InputError(f"prompt: expected {expected}, found {_described(prompt)}")
+    if prompt.dtype != np.bool_ and not np.isin(prompt, (0, 1)).all():
+        raise InputError("mask prompt: expected a binary mask, found values other than 0 and 1")
+    return MaskPrompt(prompt.astype(bool))
+
+
+def _described(value: object) -> str:
+    return f"{value.shape} {value.dtype}" if isinstance(value, np.ndarray) else type(value).__name__

@@ -1,0 +1,29 @@
+"""Catch what C libraries write to stderr past Python: file readers report there what their return value hides."""
+
+from __future__ import annotations
+
+import os
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+
+@contextmanager
+def native_messages() -> Iterator[list[str]]:
+    """Yield a list that holds, after the block, the lines written to file descriptor 2 within it.
+
+    The descriptor belongs to the whole process: what other threads write there meanwhile is caught as well.
+    """
+    lines: list[str] = []
+    sys.stderr.flush()
+    kept = os.dup(2)
+    with tempfile.TemporaryFile() as caught:
+        os.dup2(caught.fileno(), 2)
+        try:
+            yield lines
+        finally:
+            os.dup2(kept, 2)
+            os.close(kept)
+            caught.seek(0)
+            lines += [line for line in caught.read().decode("utf-8", "replace").splitlines() if line.strip()]
