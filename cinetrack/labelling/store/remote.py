@@ -46,7 +46,9 @@ class RemoteFiles:
         except FileNotFoundError:
             return []
         prefix = f"{self._fs._strip_protocol(self._root)}/"
-        return sorted(name.removeprefix(prefix) for name in found)
+        names = (name.removeprefix(prefix) for name in found)
+        # s3fs: a folder that comes into being during the call is returned as a file.
+        return sorted(name for name in names if name.startswith(folder + "/"))
 
     def read(self, name: str) -> bytes:
         return self._fs.cat_file(f"{self._root}/{check_name(name)}")
