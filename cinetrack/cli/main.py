@@ -18,6 +18,8 @@ from cinetrack.errors import InputError
 COMMANDS: dict[str, tuple[str, str]] = {
     "predict": ("cinetrack.cli.predict", "track one case or a dataset and write the masks"),
     "bundle": ("cinetrack.cli.bundle", "assemble or check a model bundle"),
+    "label": ("cinetrack.cli.label", "label first frames in the browser"),
+    "propagate": ("cinetrack.cli.propagate", "track every labelled sequence through, as pseudo-labels"),
 }
 
 
