@@ -1,16 +1,17 @@
 """The prompts that a labeller gave, on whichever frames, and their form in prompts.json.
 
     {"frame": 0, "object": 1, "prompt": {"kind": "mask", "shape": [H, W], "runs": [[start, length], ...]},
-     "drawn": {"kind": "box", "box": [top, left, bottom, right]}}
+     "drawn": [{"kind": "box", "box": [top, left, bottom, right]}]}
     {"frame": 17, "object": 1, "prompt": {"kind": "points", "points": [[row, column], ...], "positive": [true, ...]},
-     "drawn": null}
+     "drawn": []}
 
-`prompt` is what the tracker is given; `drawn` what the labeller drew where a segmenter made the prompt of it.
+`prompt` is what the tracker is given; `drawn` what the labeller drew, in turn, where a segmenter made the prompt of it.
 Coordinates are the series' own (row 0 as stored, which is the patient's feet); `runs` count the mask's pixels row by row.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -27,21 +28,21 @@ class GivenPrompt:
     frame: int
     object_number: int
     prompt: Prompt
-    drawn: BoxPrompt | PointPrompt | None = None
+    drawn: tuple[BoxPrompt | PointPrompt, ...] = ()
 
     def __post_init__(self) -> None:
         if self.frame < 0 or not 1 <= self.object_number <= 255:
             raise InputError(f"prompt: expected a frame from 0 and an object from 1 to 255, found {self}")
 
 
-def prompts_to_json(prompts: list[GivenPrompt]) -> list[dict[str, Any]]:
+def prompts_to_json(prompts: Sequence[GivenPrompt]) -> list[dict[str, Any]]:
     """As in this module's description."""
     return [
         {
             "frame": given.frame,
             "object": given.object_number,
             "prompt": prompt_to_json(given.prompt),
-            "drawn": None if given.drawn is None else prompt_to_json(given.drawn),
+            "drawn": [prompt_to_json(prompt) for prompt in given.drawn],
         }
         for given in prompts
     ]
@@ -55,7 +56,7 @@ def prompts_from_json(document: Any, name: str) -> list[GivenPrompt]:
                 _whole(entry["frame"]),
                 _whole(entry["object"]),
                 prompt_from_json(entry["prompt"]),
-                None if entry["drawn"] is None else prompt_from_json(entry["drawn"]),
+                tuple(prompt_from_json(prompt) for prompt in entry["drawn"]),
             )
             for entry in document
         ]

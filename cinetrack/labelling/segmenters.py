@@ -21,12 +21,12 @@ from cinetrack.errors import InputError
 from cinetrack.pipeline.hole_fill import fill_holes
 from cinetrack.pipeline.model import Model
 from cinetrack.sequence.intensity import min_max_8bit
-from cinetrack.tracking import BoxPrompt, PointPrompt, Tracker, TrackingSession
+from cinetrack.tracking import BoxPrompt, MaskPrompt, PointPrompt, Prompt, StepResult, Tracker, TrackingSession
 from cinetrack.tracking.protocol import check_prompt
 
 CLICK_RADIUS_PX = 2  # a click says as much about its neighbours
 GRABCUT_ITERATIONS = 5
-RANDOM_WALKER_BETA = 300.0  # how much an intensity edge hinders the walker
+RANDOM_WALKER_BETA = 130.0  # how much an intensity edge hinders the walker; scikit-image's default
 
 
 @dataclass(frozen=True, eq=False)
@@ -90,12 +90,18 @@ class _Sam2Frame:
         self._session: TrackingSession | None = None
 
     def segment(self, prompt: BoxPrompt | PointPrompt, present: np.ndarray | None = None) -> Segmentation:
-        if self._session is None:
-            self._session = self._tracker.start(self._frame, prompt)
-            result = self._session.results[0]
+        if isinstance(prompt, BoxPrompt):
+            result = self._add(prompt)
         else:
-            result = self._session.add_target(prompt)
+            self._add(MaskPrompt(_mendable(present)))
+            result = self._session.correct(prompt, len(self._session.results) - 1)
         return Segmentation(_found(result.mask), result.predicted_iou)
+
+    def _add(self, prompt: Prompt) -> StepResult:
+        if self._session is not None:
+            return self._session.add_target(prompt)
+        self._session = self._tracker.start(self._frame, prompt)
+        return self._session.results[0]
 
 
 class ClassicalSegmenter:
@@ -162,8 +168,7 @@ def click_seeds(clicks: PointPrompt, present: np.ndarray | None, shape: tuple[in
     Raises:
         InputError: there is no mask to mend.
     """
-    if present is None or not present.any():
-        raise InputError("points: expected an object with a mask to mend on this frame, found none; draw a box instead")
+    present = _mendable(present)
     seeds = np.full(shape, cv2.GC_BGD, dtype=np.uint8)
     reach = ndimage.distance_transform_edt(~present) <= max(6.0, 0.5 * math.sqrt(present.sum()))
     seeds[reach] = cv2.GC_PR_BGD
@@ -196,7 +201,9 @@ def random_walker(grey: np.ndarray, seeds: np.ndarray) -> np.ndarray:
     markers[seeds == cv2.GC_FGD] = 2
     if not (markers == 0).any() or not (markers == 1).any():
         return markers == 2
-    return walk(grey.astype(np.float64), markers, beta=RANDOM_WALKER_BETA, mode="cg_j") == 2
+    # Looser tolerances than these let the mask spill along the seeds.
+    data = grey.astype(np.float64)
+    return walk(data, markers, beta=RANDOM_WALKER_BETA, mode="cg_j", tol=1e-6, prob_tol=1e-2) == 2
 
 
 def _region(seeds: np.ndarray) -> tuple[slice, slice]:
@@ -219,6 +226,12 @@ def _largest_part(mask: np.ndarray) -> np.ndarray:
     if count < 2:
         return mask
     return parts == 1 + np.argmax(np.bincount(parts.ravel())[1:])
+
+
+def _mendable(present: np.ndarray | None) -> np.ndarray:
+    if present is None or not present.any():
+        raise InputError("points: expected an object with a mask to mend on this frame, found none; draw a box instead")
+    return present
 
 
 def _found(mask: np.ndarray) -> np.ndarray:

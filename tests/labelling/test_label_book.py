@@ -26,7 +26,7 @@ def label(user: str = "anna", propagated: tuple[bytes, bytes] | None = None) -> 
     masks[1:4, 2:4] = 1
     masks[5, 1:] = 2
     prompts = [
-        GivenPrompt(0, 1, MaskPrompt(masks == 1), BoxPrompt(0.5, 2, 4, 4.25)),
+        GivenPrompt(0, 1, MaskPrompt(masks == 1), (BoxPrompt(0.5, 2, 4, 4.25), PointPrompt(((1, 2),), (True,)))),
         GivenPrompt(0, 2, MaskPrompt(masks == 2)),
         GivenPrompt(12, 2, PointPrompt(((1.5, 2.0), (3.0, 3.5)), (True, False))),
     ]
@@ -108,11 +108,11 @@ def test_an_object_inside_another_stays_visible():
     [
         None,
         [{}],
-        [{"frame": -1, "object": 1, "prompt": {"kind": "box", "box": [0, 0, 1, 1]}, "drawn": None}],
-        [{"frame": 0, "object": 1, "prompt": {"kind": "box", "box": [0, 0, 1]}, "drawn": None}],
-        [{"frame": 0, "object": 1, "prompt": {"kind": "spell"}, "drawn": None}],
-        [{"frame": 0, "object": 1, "prompt": {"kind": "mask", "shape": [2, 2], "runs": [[0, 9]]}, "drawn": None}],
-        [{"frame": 0, "object": 1, "prompt": {"kind": "mask", "shape": [10**9, 10**9], "runs": []}, "drawn": None}],
+        [{"frame": -1, "object": 1, "prompt": {"kind": "box", "box": [0, 0, 1, 1]}, "drawn": []}],
+        [{"frame": 0, "object": 1, "prompt": {"kind": "box", "box": [0, 0, 1]}, "drawn": []}],
+        [{"frame": 0, "object": 1, "prompt": {"kind": "spell"}, "drawn": []}],
+        [{"frame": 0, "object": 1, "prompt": {"kind": "mask", "shape": [2, 2], "runs": [[0, 9]]}, "drawn": []}],
+        [{"frame": 0, "object": 1, "prompt": {"kind": "mask", "shape": [10**9, 10**9], "runs": []}, "drawn": []}],
     ],
 )
 def test_unusable_prompts_are_refused(document):
