@@ -227,11 +227,8 @@ class Workspace:
         self._change(draft)
 
     def close(self) -> None:
-        """Stop working and free the disk."""
+        """Stop working. The disk is freed when the last callback that still reads from it has ended."""
         self.cancelled.set()
-        with self._turns.turn():  # not in the middle of a frame
-            self.frames.close()
-            self.track.masks.close()
 
     def _valid_frames(self) -> int:
         """How many frames of the track belong to the prompts as they are."""
