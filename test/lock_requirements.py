@@ -6,7 +6,7 @@ everything those packages ask for in turn:
 
     requirements-torch.txt  pip's own tools, torch and torchvision: installed first, a container layer of its own
     requirements.txt        all that the library needs at run time; sam2 is source only and builds against that torch
-    requirements-test.txt   what the `test` extra adds
+    requirements-test.txt   what the extras `label` and `test` add: the labelling app is not in the container
 """
 
 from __future__ import annotations
@@ -74,7 +74,7 @@ def main() -> None:
     """Write the files beside pyproject.toml."""
     project = tomllib.loads((REPOSITORY / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     runtime = [*FIRST, *project["dependencies"]]
-    test = [*runtime, *project["optional-dependencies"]["test"]]
+    test = [*runtime, *(text for wanted in project["optional-dependencies"].values() for text in wanted)]
     everywhere = closure(test, ELSEWHERE)
     header = "# Written by test/lock_requirements.py for Python 3.11 and later; its first lines say how to renew it.\n"
     locked: set[str] = set()

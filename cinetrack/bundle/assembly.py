@@ -16,6 +16,7 @@ from cinetrack.bundle.manifest import (
     Sam2Spec,
     StaticSpec,
     TrackerSpec,
+    check_box_segmenter,
     manifest_of,
     needed_files,
     open_bundle,
@@ -32,6 +33,7 @@ def create_bundle(
     refiner_folder: Path | None = None,
     refiner: RefinerSpec | None = None,
     name: str | None = None,
+    box_segmenter: str | None = None,
 ) -> Bundle:
     """Copy weights and configuration into a new bundle at `folder`, and load it once to check it.
 
@@ -42,6 +44,7 @@ def create_bundle(
         refiner_folder: an nnU-Net trained-model folder, or None for no refiner.
         refiner: how to run it; its `folder` is set here.
         name: of the bundle; its folder's by default.
+        box_segmenter: what turns a labeller's box into a mask; None for `Bundle.segmenter`'s default.
     Raises:
         InputError: `folder` is taken, or a file is missing.
         BundleError: the weights do not fit the configuration, or the refiner cannot be run as set.
@@ -53,9 +56,11 @@ def create_bundle(
         draft = Path(temporary) / "bundle"
         draft.mkdir()
         spec = _add_tracker(draft, tracker, tracker_config)
+        check_box_segmenter(box_segmenter, spec)
         refiner_spec = None if refiner_folder is None else _add_refiner(draft, refiner_folder, refiner)
         sums = {file: sha256_of(draft / file) for file in needed_files(spec, refiner_spec)}
-        (draft / MANIFEST_NAME).write_text(manifest_of(name or folder.resolve().name, spec, refiner_spec, sums))
+        manifest = manifest_of(name or folder.resolve().name, spec, refiner_spec, sums, box_segmenter)
+        (draft / MANIFEST_NAME).write_text(manifest)
         check_bundle(draft)
         if folder.exists():
             folder.rmdir()

@@ -4,6 +4,7 @@
      "tracker": {"kind": "sam2", "config": ..., "checkpoint": ...} | {"kind": "registration", ...settings}
               | {"kind": "static"},
      "refiner": null | {"folder", "folds", "checkpoint", "window", "tile_step_size", "mirroring"},
+     "box_segmenter": "sam2" | "grabcut" | "random_walker",   (may be left out: see `Bundle.segmenter`)
      "files": {relative path: sha256}}
 """
 
@@ -23,6 +24,7 @@ from cinetrack.sequence.json_files import read_json
 from cinetrack.tracking.registration import RegistrationSettings
 
 MANIFEST_NAME = "bundle.json"
+BOX_SEGMENTERS = ("sam2", "grabcut", "random_walker")  # what turns a labeller's box into a mask
 
 
 @dataclass(frozen=True)
@@ -100,6 +102,7 @@ class Bundle:
     Attributes:
         folder: where it lies.
         fingerprint: sha256 of the manifest, and so, by the sums it holds, of everything.
+        box_segmenter: what turns a labeller's box into a mask, where the manifest says so.
     """
 
     folder: Path
@@ -107,6 +110,15 @@ class Bundle:
     tracker: TrackerSpec
     refiner: RefinerSpec | None
     fingerprint: str
+    box_segmenter: str | None = None
+
+    @property
+    def segmenter(self) -> str:
+        """One of BOX_SEGMENTERS. By default SAM2 itself where its configuration is one of sam2's published ones, whose
+        training covered box prompts; for any other tracker GrabCut."""
+        if self.box_segmenter is not None:
+            return self.box_segmenter
+        return "sam2" if isinstance(self.tracker, Sam2Spec) and _is_published(self.tracker.config) else "grabcut"
 
     @property
     def description(self) -> str:
@@ -127,11 +139,12 @@ def open_bundle(folder: Path) -> Bundle:
         raise BundleError(f"{path}: expected a model bundle's manifest, found none")
     try:
         document = read_json(path)
-        _expect_keys(document, "bundle", ("name", "tracker", "refiner", "files"), optional=())
+        _expect_keys(document, "bundle", ("name", "tracker", "refiner", "files"), optional=("box_segmenter",))
         if not isinstance(document["name"], str) or not document["name"].strip():
             raise BundleError(f"name: expected a non-empty string, found {document['name']!r}")
         tracker = _read_tracker(document["tracker"])
         refiner = None if document["refiner"] is None else _read_refiner(document["refiner"])
+        box_segmenter = check_box_segmenter(document.get("box_segmenter"), tracker)
         files = _read_files(document["files"])
         _expect_covered(needed_files(tracker, refiner), files)
     except BundleError as error:
@@ -140,10 +153,26 @@ def open_bundle(folder: Path) -> Bundle:
         raise BundleError(str(error)) from None
     for name, expected in files.items():
         _verify(folder / name, expected)
-    return Bundle(folder, document["name"], tracker, refiner, hashlib.sha256(path.read_bytes()).hexdigest())
+    fingerprint = hashlib.sha256(path.read_bytes()).hexdigest()
+    return Bundle(folder, document["name"], tracker, refiner, fingerprint, box_segmenter)
 
 
-def manifest_of(name: str, tracker: TrackerSpec, refiner: RefinerSpec | None, files: dict[str, str]) -> str:
+def check_box_segmenter(name: Any, tracker: TrackerSpec) -> str | None:
+    """`name` where it is None or a box segmenter that this tracker can serve. Raises BundleError otherwise."""
+    if name is not None and name not in BOX_SEGMENTERS:
+        raise BundleError(f"box_segmenter: expected one of {', '.join(BOX_SEGMENTERS)}, found {name!r}")
+    if name == "sam2" and not isinstance(tracker, Sam2Spec):
+        raise BundleError(f"box_segmenter: expected grabcut or random_walker with a {tracker.kind} tracker, found 'sam2'")
+    return name
+
+
+def manifest_of(
+    name: str,
+    tracker: TrackerSpec,
+    refiner: RefinerSpec | None,
+    files: dict[str, str],
+    box_segmenter: str | None = None,
+) -> str:
     """The text of a `bundle.json`; `files` maps relative paths to sha256."""
     settings = dataclasses.asdict(tracker)
     settings = {"kind": settings.pop("kind"), **settings.pop("settings", {}), **settings}
@@ -151,6 +180,7 @@ def manifest_of(name: str, tracker: TrackerSpec, refiner: RefinerSpec | None, fi
         "name": name,
         "tracker": settings,
         "refiner": None if refiner is None else dataclasses.asdict(refiner),
+        **({} if box_segmenter is None else {"box_segmenter": box_segmenter}),
         "files": files,
     }
     return json.dumps(document, indent=2) + "\n"

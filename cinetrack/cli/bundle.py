@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 
 from cinetrack.bundle.assembly import check_bundle, create_bundle
-from cinetrack.bundle.manifest import RefinerSpec
+from cinetrack.bundle.manifest import BOX_SEGMENTERS, RefinerSpec
 from cinetrack.errors import InputError
 
 
@@ -22,6 +22,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     create.add_argument("--window", type=int, default=5, help="frames that the refiner sees (default 5)")
     create.add_argument("--tile-step-size", type=float, default=0.05, help="fraction of the patch (default 0.05)")
     create.add_argument("--no-mirroring", action="store_true", help="without test-time mirroring")
+    create.add_argument("--box-segmenter", metavar="NAME", help=f"of the labelling app: {', '.join(BOX_SEGMENTERS)}")
     create.add_argument("--name", help="the bundle's name; its folder's by default")
     create.add_argument("-o", "--output", type=Path, required=True, help="the new bundle's folder")
     check = actions.add_parser("check", help="verify a bundle's checksums and load it")
@@ -43,7 +44,9 @@ def run(args: argparse.Namespace) -> int:
                 tile_step_size=args.tile_step_size,
                 mirroring=not args.no_mirroring,
             )
-        bundle = create_bundle(args.output, args.tracker, args.tracker_config, args.refiner, refiner, args.name)
+        bundle = create_bundle(
+            args.output, args.tracker, args.tracker_config, args.refiner, refiner, args.name, args.box_segmenter
+        )
     print(f"{bundle.folder}: {bundle.description}")
     return 0
 

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from time import perf_counter
+from typing import TypeVar
 
 from cinetrack.errors import InputError
 from cinetrack.pipeline.model import Model
@@ -17,6 +18,8 @@ from cinetrack.sequence.grand_challenge import LoadedCase, is_input_folder, read
 from cinetrack.sequence.trackrad_dataset import find_cases
 
 logger = logging.getLogger(__name__)
+
+Case = TypeVar("Case")
 
 
 @dataclass(frozen=True)
@@ -47,7 +50,7 @@ def pending_cases(source: Path) -> list[PendingCase]:
     return [PendingCase(case.case_id, case.read_case) for case in find_cases(source)]
 
 
-def shard(cases: list[PendingCase]) -> list[PendingCase]:
+def shard(cases: list[Case]) -> list[Case]:
     """This process's share of the cases: every WORLD_SIZE-th from RANK on, as torchrun and srun number them.
 
     Raises:

@@ -96,6 +96,9 @@ class TrackingSession(Protocol):
     def add_target(self, prompt: Prompt) -> StepResult:
         """Start one more target on the latest frame; it is the last of `results`."""
 
+    def copy(self) -> TrackingSession:
+        """A session in the same state that goes on by itself: where to resume from after a correction."""
+
 
 class Tracker(Protocol):
     """A loaded model. One tracker may run many sessions, one after the other or in turns."""

@@ -9,6 +9,7 @@ along the flow.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from copy import copy
 from dataclasses import dataclass
 
 import cv2
@@ -119,6 +120,14 @@ class RegistrationSession:
         self._targets.append(target)
         self.results.append(result)
         return result
+
+    def copy(self) -> RegistrationSession:
+        """A session with the same references and flows."""
+        twin = copy(self)
+        twins = {id(target.reference): copy(target.reference) for target in self._targets}
+        twin._targets = [_Target(twins[id(target.reference)], target.distance) for target in self._targets]
+        twin.results = list(self.results)
+        return twin
 
     def _prompted(self, prompt: Prompt) -> tuple[_Target, StepResult]:
         mask = mask_of(prompt, self._shape, RegistrationTracker.name)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from copy import copy
 
 import numpy as np
 
@@ -45,6 +46,12 @@ class StaticSession:
         """Copy one more outline from now on."""
         self.results.append(self._result(prompt))
         return self.results[-1]
+
+    def copy(self) -> StaticSession:
+        """A session with the same outlines."""
+        twin = copy(self)
+        twin.results = list(self.results)
+        return twin
 
     def _result(self, prompt: Prompt) -> StepResult:
         mask = mask_of(prompt, self._shape, StaticTracker.name)

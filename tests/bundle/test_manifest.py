@@ -60,6 +60,9 @@ def test_every_shipped_bundle_opens(name):
         (lambda d: d.update(refiner={"folder": "r", "folds": ["x"]}), "fold numbers"),
         (lambda d: d.update(refiner={"folder": "r", "folds": [0]}), "r/dataset.json"),
         (lambda d: d.update(refiner=[]), "object"),
+        (lambda d: d.update(box_segmenter="snake"), "sam2, grabcut, random_walker, found 'snake'"),
+        (lambda d: d.update(box_segmenter=["sam2"]), "box_segmenter"),
+        (lambda d: d.update(tracker={"kind": "static"}, files={}, box_segmenter="sam2"), "with a static tracker"),
     ],
 )
 def test_a_manifest_that_cannot_be_trusted_is_refused(bundle, change, message):
@@ -73,6 +76,18 @@ def test_a_manifest_that_is_no_json_object_is_refused(bundle, text):
     (bundle / "bundle.json").write_text(text)
     with pytest.raises(BundleError, match="bundle.json"):
         open_bundle(bundle)
+
+
+@pytest.mark.parametrize(("name", "expected"), [("default", "grabcut"), ("registration", "grabcut")])
+def test_a_bundle_without_published_sam2_turns_boxes_into_masks_with_grabcut(name, expected):
+    assert open_bundle(RESOURCES / name).segmenter == expected
+
+
+def test_a_bundle_names_its_box_segmenter(tmp_path):
+    created = create_bundle(tmp_path / "walker", "registration", box_segmenter="random_walker")
+    assert created.segmenter == open_bundle(tmp_path / "walker").segmenter == "random_walker"
+    with pytest.raises(BundleError, match="found 'snake'"):
+        create_bundle(tmp_path / "snake", "registration", box_segmenter="snake")
 
 
 def test_altered_weights_are_refused(bundle):
@@ -136,7 +151,8 @@ def test_metas_published_file_name_is_enough(tmp_path):
     checkpoint = tmp_path / "sam2.1_hiera_small.pt"
     torch.save({"model": build_network("sam2.1_hiera_s.yaml", tmp_path).state_dict()}, checkpoint)
     create_bundle(tmp_path / "small", str(checkpoint))
-    assert open_bundle(tmp_path / "small").tracker.config == "sam2.1_hiera_s.yaml"
+    opened = open_bundle(tmp_path / "small")
+    assert opened.tracker.config == "sam2.1_hiera_s.yaml" and opened.segmenter == "sam2"
 
 
 def test_an_unknown_checkpoint_name_asks_for_its_configuration(bundle, tmp_path):

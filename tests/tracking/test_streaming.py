@@ -68,6 +68,20 @@ def test_two_sessions_of_one_tracker_do_not_disturb_each_other(tracker, drifting
         np.testing.assert_array_equal(first.step(frames[t]).mask, alone[t])
 
 
+def test_a_copied_session_goes_on_exactly_as_the_original_whatever_happens_to_the_other(tracker, drifting_series):
+    frames, masks = drifting_series
+    original = tracker.start(frames[0], [MaskPrompt(masks[0]), MaskPrompt(np.roll(masks[0], (-22, 14), axis=(0, 1)))])
+    for frame in frames[1:4]:
+        original.step(frame)
+    twin = original.copy()
+    expected = [[r.logits for r in original.results] for frame in frames[4:8] if original.step(frame) is not None]
+    original.correct(MaskPrompt(np.roll(masks[7], 9, axis=0)))
+    for frame, logits in zip(frames[4:8], expected, strict=True):
+        twin.step(frame)
+        for result, wanted in zip(twin.results, logits, strict=True):
+            np.testing.assert_array_equal(result.logits, wanted)
+
+
 def test_several_targets_are_tracked_as_each_would_be_alone(tracker, drifting_series):
     frames, masks = drifting_series
     second = np.roll(masks[0], (-22, 14), axis=(0, 1))

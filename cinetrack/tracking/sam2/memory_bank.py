@@ -7,6 +7,7 @@ the last `max_obj_ptrs_in_encoder - 1` object pointers; the rest is dropped here
 
 from __future__ import annotations
 
+from copy import copy
 from typing import Any
 
 import torch
@@ -39,6 +40,12 @@ class MemoryBank:
             age = frame_index + 1 - index
             if age > max(self._features_reach, self._pointers_reach):
                 del past[index]
+
+    def copy(self) -> MemoryBank:
+        """A bank that forgets and learns by itself; the memories, which nothing changes, are shared."""
+        twin = copy(self)
+        twin.output_dict = {kind: dict(memories) for kind, memories in self.output_dict.items()}
+        return twin
 
 
 def _compact(output: FrameOutput) -> FrameOutput:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
+from copy import copy
 from pathlib import Path
 from typing import Any
 
@@ -141,6 +142,14 @@ class Sam2Session:
         self._low_res_logits.append(low_res_logits)
         self.results.append(result)
         return result
+
+    def copy(self) -> Sam2Session:
+        """A session with the same memories and the latest frame's features."""
+        twin = copy(self)
+        twin._banks = [bank.copy() for bank in self._banks]
+        twin._low_res_logits = list(self._low_res_logits)
+        twin.results = list(self.results)
+        return twin
 
     @torch.inference_mode()
     def _embed(self, frame: np.ndarray) -> tuple[list[torch.Tensor], list[torch.Tensor], list[tuple[int, int]]]:

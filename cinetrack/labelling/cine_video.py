@@ -1,0 +1,60 @@
+"""A sequence as a short looping film for the browser: VP8 in WebM, which every browser plays."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from cinetrack.labelling.display import Display, Window
+from cinetrack.sequence.atomic_write import atomic_path
+
+LONGEST_FILM_FRAMES = 240  # half a minute at 8 Hz; longer sequences are shown from their start
+LONGEST_SIDE_PX = 400
+
+
+def write_film(
+    path: Path,
+    frames: Sequence[np.ndarray],
+    display: Display,
+    window: Window,
+    frame_rate_hz: float,
+    objects: Sequence[np.ndarray] | None = None,
+) -> None:
+    """Write the first frames as a WebM film, head up, with the objects drawn where they are given.
+
+    Args:
+        frames, objects: (H, W) each.
+    """
+    count = min(len(frames), LONGEST_FILM_FRAMES)
+    scale = LONGEST_SIDE_PX / max(display.shape)
+    height, width = (max(2, 2 * round(side * scale / 2)) for side in display.shape)  # VP8 wants even sides
+    small = Display(display.frame_shape, (height, width))
+    with atomic_path(path) as temporary:
+        with _quiet_stderr():
+            film = cv2.VideoWriter(str(temporary), cv2.VideoWriter_fourcc(*"VP80"), frame_rate_hz, (width, height))
+        if not film.isOpened():
+            raise RuntimeError("OpenCV cannot write VP8 films here")
+        for index in range(count):
+            picture = small.picture(frames[index], window)
+            if objects is not None:
+                picture = small.overlay(picture, objects[index], fill=0.15)
+            film.write(picture[..., ::-1])
+        film.release()
+
+
+class _quiet_stderr:
+    """FFmpeg inside OpenCV prints a harmless line about WebM's codec tag, past Python's stderr."""
+
+    def __enter__(self) -> None:
+        self._saved = os.dup(2)
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, 2)
+        os.close(nowhere)
+
+    def __exit__(self, *_: object) -> None:
+        os.dup2(self._saved, 2)
+        os.close(self._saved)

@@ -1,0 +1,198 @@
+"""Series of thousands of frames in constant memory, though their files store time fastest.
+
+In a TrackRAD2025 file all time points of a pixel lie side by side, so no frame can be read without reading everything.
+`FrameSpool` turns a file over once, a few rows at a time, into frames on disk; `write_indexed_series` turns frames back
+into such a file. Both hold a few megabytes whatever the length.
+"""
+
+from __future__ import annotations
+
+import os
+import tempfile
+import zlib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import BinaryIO
+
+import numpy as np
+import SimpleITK as sitk
+
+from cinetrack.errors import InputError
+from cinetrack.sequence import CaseFiles
+from cinetrack.sequence.atomic_write import atomic_path
+from cinetrack.sequence.image_files import ImageGeometry, read_series
+from cinetrack.sequence.intensity import finite_frame
+from cinetrack.sequence.metaimage_check import check_metaimage
+
+BLOCK_BYTES = 8 << 20
+
+ELEMENT_TYPES = {
+    "MET_CHAR": "i1", "MET_UCHAR": "u1", "MET_SHORT": "i2", "MET_USHORT": "u2", "MET_INT": "i4", "MET_UINT": "u4",
+    "MET_FLOAT": "f4", "MET_DOUBLE": "f8",
+}  # fmt: skip
+
+
+class Spool:
+    """Frames of one shape and type on disk, unlinked from the start so that nothing remains of a killed process."""
+
+    def __init__(self, shape: tuple[int, int, int], dtype: np.dtype, folder: Path | None = None) -> None:
+        self.shape = shape
+        self.dtype = np.dtype(dtype)
+        self._file: BinaryIO = tempfile.TemporaryFile(dir=folder)
+        self._frame_bytes = shape[1] * shape[2] * self.dtype.itemsize
+        os.ftruncate(self._file.fileno(), shape[0] * self._frame_bytes)
+
+    def __len__(self) -> int:
+        return self.shape[0]
+
+    def __getitem__(self, index: int) -> np.ndarray:
+        """Frame `index`, (H, W). Safe from several threads."""
+        if not 0 <= index < len(self):
+            raise IndexError(f"frame {index} of {len(self)}")
+        data = os.pread(self._file.fileno(), self._frame_bytes, index * self._frame_bytes)
+        return np.frombuffer(data, self.dtype).reshape(self.shape[1:])
+
+    def __setitem__(self, index: int, frame: np.ndarray) -> None:
+        """Put a whole frame, (H, W)."""
+        self.put_rows(index, 0, frame)
+
+    def __iter__(self) -> Iterator[np.ndarray]:
+        return (self[index] for index in range(len(self)))
+
+    def put_rows(self, index: int, first_row: int, rows: np.ndarray) -> None:
+        """Put some rows of a frame, (n, W), from `first_row` on."""
+        offset = index * self._frame_bytes + first_row * self.shape[2] * self.dtype.itemsize
+        os.pwrite(self._file.fileno(), np.ascontiguousarray(rows, self.dtype), offset)
+
+    def rows(self, index: int, first_row: int, count: int) -> np.ndarray:
+        """Some rows of a frame, (count, W)."""
+        row_bytes = self.shape[2] * self.dtype.itemsize
+        offset = index * self._frame_bytes + first_row * row_bytes
+        return np.frombuffer(os.pread(self._file.fileno(), count * row_bytes, offset), self.dtype).reshape(count, -1)
+
+    def close(self) -> None:
+        """Free the disk."""
+        self._file.close()
+
+
+class FrameSpool(Spool):
+    """A series' frames, read once. NaN and infinities become the frame's smallest finite value, as in `read_series`."""
+
+    def __init__(self, path: Path, folder: Path | None = None) -> None:
+        """Read `path`; the spool lies in `folder`, by default the system's temporary one. Raises InputError."""
+        if path.suffix.lower() != ".mha":
+            frames, self.geometry = read_series(path)
+            super().__init__(frames.shape, frames.dtype, folder)
+            for index, frame in enumerate(frames):
+                self[index] = frame
+            return
+        if not path.is_file():
+            raise InputError(f"{path}: expected a cine-MR series, found no such file")
+        check_metaimage(path, "a cine-MR series")
+        fields, data_offset = _read_header(path)
+        self.geometry = _geometry(path)
+        time, width, height = (int(size) for size in fields["DimSize"].split())
+        order = ">" if fields.get("BinaryDataByteOrderMSB", "False").lower() == "true" else "<"
+        super().__init__((time, height, width), np.dtype(order + ELEMENT_TYPES[fields["ElementType"]]), folder)
+        with path.open("rb") as file:
+            file.seek(data_offset)
+            self._turn_over(_inflated(file) if fields.get("CompressedData", "").lower() == "true" else file)
+
+    def __getitem__(self, index: int) -> np.ndarray:
+        return finite_frame(super().__getitem__(index))[0]
+
+    def _turn_over(self, stream: BinaryIO) -> None:
+        time, height, width = self.shape
+        row_bytes = width * time * self.dtype.itemsize
+        step = max(1, BLOCK_BYTES // row_bytes)
+        for first_row in range(0, height, step):
+            count = min(step, height - first_row)
+            block = np.frombuffer(stream.read(count * row_bytes), self.dtype).reshape(count, width, time)
+            for index in range(time):
+                self.put_rows(index, first_row, block[:, :, index])
+
+
+def open_frames(case: CaseFiles, folder: Path | None = None) -> FrameSpool:
+    """A case's series as a spool. Raises InputError naming the bad file."""
+    return FrameSpool(case.series_path, folder)
+
+
+def write_indexed_series(path: Path, spool: Spool, geometry: ImageGeometry) -> None:
+    """Write a spool of (H, W) uint8 frames as one compressed .mha with time as the last array axis, atomically.
+
+    The file is what `write_series` would write of the whole array.
+    """
+    time, height, width = spool.shape
+    data_bytes = 0
+    with atomic_path(path) as temporary, tempfile.TemporaryFile(dir=path.parent) as packed:
+        deflate = zlib.compressobj()
+        step = max(1, BLOCK_BYTES // (width * time))
+        for first_row in range(0, height, step):
+            count = min(step, height - first_row)
+            block = np.stack([spool.rows(index, first_row, count) for index in range(time)], axis=-1)
+            data_bytes += packed.write(deflate.compress(block.tobytes()))
+        data_bytes += packed.write(deflate.flush())
+        packed.seek(0)
+        with temporary.open("wb") as file:
+            file.write(_header(geometry, (time, width, height), data_bytes))
+            while chunk := packed.read(1 << 20):
+                file.write(chunk)
+
+
+def _header(geometry: ImageGeometry, size: tuple[int, int, int], data_bytes: int) -> bytes:
+    def numbers(values) -> str:
+        return " ".join(f"{value:.17g}" for value in values)
+
+    # ITK's direction matrix holds axes in columns, MetaImage's in rows.
+    matrix = np.reshape(geometry.direction, (3, 3)).T.ravel()
+    lines = [
+        "ObjectType = Image", "NDims = 3", "BinaryData = True", "BinaryDataByteOrderMSB = False", "CompressedData = True",
+        f"CompressedDataSize = {data_bytes}", f"TransformMatrix = {numbers(matrix)}",
+        f"Offset = {numbers(geometry.origin)}", "CenterOfRotation = 0 0 0", "AnatomicalOrientation = RAI",
+        f"ElementSpacing = {numbers(geometry.spacing)}", f"DimSize = {numbers(size)}", "ElementType = MET_UCHAR",
+        "ElementDataFile = LOCAL",
+    ]  # fmt: skip
+    return ("\n".join(lines) + "\n").encode()
+
+
+def _read_header(path: Path) -> tuple[dict[str, str], int]:
+    fields: dict[str, str] = {}
+    with path.open("rb") as file:
+        while not fields.get("ElementDataFile"):
+            key, _, value = file.readline().decode("latin-1").partition("=")
+            fields[key.strip()] = value.strip()
+        offset = file.tell()
+    if fields.get("NDims") != "3" or fields.get("ElementNumberOfChannels", "1") != "1":
+        raise InputError(f"{path}: expected a cine-MR series of three dimensions and one channel, found another image")
+    if fields.get("ElementType") not in ELEMENT_TYPES or fields.get("BinaryData", "True").lower() != "true":
+        raise InputError(f"{path}: expected one of {', '.join(ELEMENT_TYPES)}, found {fields.get('ElementType')}")
+    return fields, offset
+
+
+def _geometry(path: Path) -> ImageGeometry:
+    reader = sitk.ImageFileReader()
+    reader.SetFileName(str(path))
+    try:
+        reader.ReadImageInformation()
+    except RuntimeError as error:
+        raise InputError(f"{path}: expected a cine-MR series, found an unreadable header ({error})") from None
+    return ImageGeometry(reader.GetSpacing(), reader.GetOrigin(), reader.GetDirection())
+
+
+class _inflated:
+    """A zlib stream read like a file."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        self._file = file
+        self._inflate = zlib.decompressobj()
+
+    def read(self, count: int) -> bytes:
+        parts = []
+        while count:
+            source = self._inflate.unconsumed_tail or self._file.read(1 << 20)
+            part = self._inflate.decompress(source, count)
+            if not part and not source:
+                break
+            parts.append(part)
+            count -= len(part)
+        return b"".join(parts)

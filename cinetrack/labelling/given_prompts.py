@@ -1,0 +1,112 @@
+"""The prompts that a labeller gave, on whichever frames, and their form in prompts.json.
+
+    {"frame": 0, "object": 1, "prompt": {"kind": "mask", "shape": [H, W], "runs": [[start, length], ...]},
+     "drawn": [{"kind": "box", "box": [top, left, bottom, right]}]}
+    {"frame": 17, "object": 1, "prompt": {"kind": "points", "points": [[row, column], ...], "positive": [true, ...]},
+     "drawn": []}
+
+`prompt` is what the tracker is given; `drawn` what the labeller drew, in turn, where a segmenter made the prompt of it.
+Coordinates are the series' own (row 0 as stored, which is the patient's feet); `runs` count the mask's pixels row by row.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from cinetrack.errors import InputError
+from cinetrack.tracking import BoxPrompt, MaskPrompt, PointPrompt, Prompt
+
+
+@dataclass(frozen=True, eq=False)
+class GivenPrompt:
+    """A prompt for object 1, 2, ... on a frame."""
+
+    frame: int
+    object_number: int
+    prompt: Prompt
+    drawn: tuple[BoxPrompt | PointPrompt, ...] = ()
+
+    def __post_init__(self) -> None:
+        if self.frame < 0 or not 1 <= self.object_number <= 255:
+            raise InputError(f"prompt: expected a frame from 0 and an object from 1 to 255, found {self}")
+
+
+def prompts_to_json(prompts: Sequence[GivenPrompt]) -> list[dict[str, Any]]:
+    """As in this module's description."""
+    return [
+        {
+            "frame": given.frame,
+            "object": given.object_number,
+            "prompt": prompt_to_json(given.prompt),
+            "drawn": [prompt_to_json(prompt) for prompt in given.drawn],
+        }
+        for given in prompts
+    ]
+
+
+def prompts_from_json(document: Any, name: str) -> list[GivenPrompt]:
+    """Read what `prompts_to_json` wrote. Raises InputError with `name` where it is anything else."""
+    try:
+        return [
+            GivenPrompt(
+                _whole(entry["frame"]),
+                _whole(entry["object"]),
+                prompt_from_json(entry["prompt"]),
+                tuple(prompt_from_json(prompt) for prompt in entry["drawn"]),
+            )
+            for entry in document
+        ]
+    except (KeyError, TypeError, ValueError, OverflowError, InputError) as error:
+        raise InputError(f"{name}: expected labelling prompts, found something else ({error!r})") from None
+
+
+def prompt_to_json(prompt: Prompt) -> dict[str, Any]:
+    """One prompt's json form."""
+    match prompt:
+        case MaskPrompt():
+            return {"kind": "mask", "shape": list(prompt.mask.shape), "runs": _runs(prompt.mask)}
+        case BoxPrompt():
+            return {"kind": "box", "box": [prompt.top, prompt.left, prompt.bottom, prompt.right]}
+        case PointPrompt():
+            return {"kind": "points", "points": [list(p) for p in prompt.points], "positive": list(prompt.positive)}
+
+
+def prompt_from_json(value: dict[str, Any]) -> Prompt:
+    """The prompt of a json form. Raises KeyError, TypeError, ValueError or InputError where it is none."""
+    match value["kind"]:
+        case "mask":
+            return MaskPrompt(_from_runs(value["runs"], value["shape"]))
+        case "box":
+            return BoxPrompt(*(float(edge) for edge in value["box"]))
+        case "points":
+            points = tuple((float(row), float(column)) for row, column in value["points"])
+            return PointPrompt(points, tuple(bool(sign) for sign in value["positive"]))
+        case kind:
+            raise ValueError(f"kind {kind!r}")
+
+
+def _runs(mask: np.ndarray) -> list[list[int]]:
+    edges = np.flatnonzero(np.diff(np.concatenate([[0], mask.ravel().view(np.int8), [0]])))
+    return [[int(start), int(end - start)] for start, end in zip(edges[::2], edges[1::2], strict=True)]
+
+
+def _from_runs(runs: list[list[int]], shape: list[int]) -> np.ndarray:
+    height, width = (_whole(side) for side in shape)
+    if not (0 < height <= 1 << 14 and 0 < width <= 1 << 14):
+        raise ValueError(f"shape {shape}")
+    mask = np.zeros(height * width, dtype=bool)
+    for start, length in runs:
+        if not (0 <= _whole(start) < start + _whole(length) <= mask.size):
+            raise ValueError(f"run {[start, length]}")
+        mask[start : start + length] = True
+    return mask.reshape(height, width)
+
+
+def _whole(value: Any) -> int:
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise ValueError(f"expected a whole number, found {value!r}")
+    return value

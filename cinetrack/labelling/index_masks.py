@@ -1,0 +1,57 @@
+"""Several objects on one frame as one picture: 0 is background, 1, 2, ... the objects.
+
+An object can lie inside another, which a picture of indices cannot say; the smaller one then has the pixel.
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Sequence
+
+import numpy as np
+from PIL import Image
+
+from cinetrack.errors import InputError
+
+# Colours of the objects 1, 2, ... on screen and in the PNG's palette (Okabe and Ito's set, told apart by the colour-blind).
+COLOURS = ((230, 159, 0), (86, 180, 233), (0, 158, 115), (240, 228, 66), (213, 94, 0), (204, 121, 167))
+
+
+def indexed(masks: Sequence[np.ndarray]) -> np.ndarray:
+    """Draw objects into one picture, the largest first.
+
+    Args:
+        masks: (H, W) bool each, same shape; number n becomes index n + 1. At least one, at most 255.
+    Returns:
+        (H, W) uint8.
+    """
+    picture = np.zeros(masks[0].shape, dtype=np.uint8)
+    for number in sorted(range(len(masks)), key=lambda n: -int(masks[n].sum())):
+        picture[masks[number]] = number + 1
+    return picture
+
+
+def colour_of(object_number: int) -> tuple[int, int, int]:
+    """Red, green and blue of object 1, 2, ..."""
+    return COLOURS[(object_number - 1) % len(COLOURS)]
+
+
+def to_png(picture: np.ndarray) -> bytes:
+    """A (H, W) uint8 picture of indices as a PNG with a palette; row 0 stays row 0."""
+    image = Image.fromarray(picture)
+    palette = [0, 0, 0] + [part for number in range(1, 256) for part in colour_of(number)]
+    image.putpalette(palette)
+    buffer = io.BytesIO()
+    image.save(buffer, format="PNG", optimize=True)
+    return buffer.getvalue()
+
+
+def from_png(data: bytes, name: str) -> np.ndarray:
+    """The picture that `to_png` wrote. Raises InputError with `name` where it is no such file."""
+    try:
+        with Image.open(io.BytesIO(data)) as image:
+            if image.mode != "P":
+                raise InputError(f"{name}: expected an indexed PNG, found one of mode {image.mode}")
+            return np.array(image)
+    except (OSError, SyntaxError, ValueError) as error:
+        raise InputError(f"{name}: expected an indexed PNG, found something unreadable ({error})") from None

@@ -1,0 +1,95 @@
+"""Who is working on which sequence: leases that expire, so that two people never get the same one.
+
+    leases/<case>/0007.json     {"case_id", "holder", "expires": seconds since 1970}
+
+The newest number counts. Taking, renewing and giving back all write the next one, which only one writer can.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from cinetrack.labelling.store import AlreadyThere, WriteOnceFiles, safe_name
+
+DURATION_S = 30 * 60.0
+
+
+@dataclass(frozen=True)
+class Lease:
+    """A sequence in someone's hands until `expires` (seconds since 1970)."""
+
+    case_id: str
+    holder: str
+    expires: float
+    number: int
+
+
+class Leases:
+    """Leases in a store.
+
+    Args:
+        now: the clock, seconds since 1970; the users' servers' clocks must agree to within a minute or so.
+    """
+
+    def __init__(
+        self, files: WriteOnceFiles, duration_s: float = DURATION_S, now: Callable[[], float] = time.time
+    ) -> None:
+        self._files = files
+        self._duration_s = duration_s
+        self._now = now
+
+    def take(self, case_id: str, holder: str) -> bool:
+        """Take or renew a lease; False where someone else holds the sequence.
+
+        A lease of one's own with more than half its time left is kept as it is, to spare the store.
+        """
+        newest = self._newest(safe_name(case_id))
+        if newest is not None:
+            left_s = newest.expires - self._now()
+            if newest.holder == holder and left_s > self._duration_s / 2:
+                return True
+            if newest.holder != holder and left_s > 0:
+                return False
+        return self._write(case_id, holder, self._now() + self._duration_s, newest)
+
+    def give_back(self, case_id: str, holder: str) -> None:
+        """End one's own lease; someone else's is left alone."""
+        newest = self._newest(safe_name(case_id))
+        if newest is not None and newest.holder == holder and newest.expires > self._now():
+            self._write(case_id, holder, self._now(), newest)
+
+    def held(self) -> dict[str, str]:
+        """Case id -> holder, of all leases that have not expired."""
+        newest_names = {name.split("/")[1]: name for name in self._files.names("leases")}
+        leases = [self._read(name) for name in newest_names.values()]
+        return {lease.case_id: lease.holder for lease in leases if lease is not None and lease.expires > self._now()}
+
+    def _newest(self, case: str) -> Lease | None:
+        while names := self._files.names(f"leases/{case}"):
+            lease = self._read(names[-1])
+            if lease is not None:  # else replaced and removed between listing and reading
+                return lease
+        return None
+
+    def _read(self, name: str) -> Lease | None:
+        try:
+            entry = json.loads(self._files.read(name))
+        except FileNotFoundError:
+            return None
+        return Lease(entry["case_id"], entry["holder"], entry["expires"], int(name[-9:-5]))
+
+    def _write(self, case_id: str, holder: str, expires: float, after: Lease | None) -> bool:
+        number = 1 if after is None else after.number + 1
+        folder = f"leases/{safe_name(case_id)}"
+        name = f"{folder}/{number:04d}.json"
+        content = json.dumps({"case_id": case_id, "holder": holder, "expires": expires}).encode()
+        try:
+            self._files.create(name, {name: content})
+        except AlreadyThere:
+            return False
+        if number > 1:
+            self._files.delete([f"{folder}/{number - 1:04d}.json"])
+        return True

@@ -1,0 +1,240 @@
+"""A box, or clicks, into a mask: by SAM2 itself, or by a classical method where SAM2 never learned boxes.
+
+Chosen by the bundle (`Bundle.segmenter`). A frame is prepared once and all its boxes use that: for SAM2 the image
+embedding, which is nearly all of the work.
+
+GrabCut: Rother, Kolmogorov and Blake, SIGGRAPH 2004 (OpenCV). Random walker: Grady, PAMI 2006 (scikit-image).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Protocol
+
+import cv2
+import numpy as np
+from scipy import ndimage
+
+from cinetrack.errors import InputError
+from cinetrack.pipeline.hole_fill import fill_holes
+from cinetrack.pipeline.model import Model
+from cinetrack.sequence.intensity import min_max_8bit
+from cinetrack.tracking import BoxPrompt, MaskPrompt, PointPrompt, Prompt, StepResult, Tracker, TrackingSession
+from cinetrack.tracking.protocol import check_prompt
+
+CLICK_RADIUS_PX = 2  # a click says as much about its neighbours
+GRABCUT_ITERATIONS = 5
+RANDOM_WALKER_BETA = 130.0  # how much an intensity edge hinders the walker; scikit-image's default
+
+
+@dataclass(frozen=True, eq=False)
+class Segmentation:
+    """A (H, W) bool mask, and its own method's estimate of its IoU in [0, 1]; NaN where that makes none."""
+
+    mask: np.ndarray
+    score: float = math.nan
+
+
+class FrameSegmenter(Protocol):
+    """One frame, ready for any number of prompts."""
+
+    def segment(self, prompt: BoxPrompt | PointPrompt, present: np.ndarray | None = None) -> Segmentation:
+        """The mask of one prompt.
+
+        Args:
+            present: (H, W) bool, the mask that clicks are to mend; clicks need one, boxes ignore it.
+        Raises:
+            InputError: the prompt lies outside the frame, or nothing was found.
+        """
+
+
+class Segmenter(Protocol):
+    """A method. `prompts_tracker`: the tracker understands boxes and clicks itself, on every frame."""
+
+    name: str
+    prompts_tracker: bool
+
+    def begin(self, frame: np.ndarray) -> FrameSegmenter:
+        """Prepare a (H, W) frame of any real type."""
+
+
+def segmenter_of(model: Model) -> Segmenter:
+    """The segmenter that the model's bundle names."""
+    name = model.bundle.segmenter
+    if name == "sam2":
+        return Sam2Segmenter(model.tracker)
+    return ClassicalSegmenter(name, {"grabcut": grabcut, "random_walker": random_walker}[name])
+
+
+class Sam2Segmenter:
+    """SAM2's own mask decoder."""
+
+    name = "sam2"
+    prompts_tracker = True
+
+    def __init__(self, tracker: Tracker) -> None:
+        self._tracker = tracker
+
+    def begin(self, frame: np.ndarray) -> FrameSegmenter:
+        return _Sam2Frame(self._tracker, frame)
+
+
+class _Sam2Frame:
+    """Every box is a target of one tracking session, which embeds the frame when it starts."""
+
+    def __init__(self, tracker: Tracker, frame: np.ndarray) -> None:
+        self._tracker = tracker
+        self._frame = frame
+        self._session: TrackingSession | None = None
+
+    def segment(self, prompt: BoxPrompt | PointPrompt, present: np.ndarray | None = None) -> Segmentation:
+        if isinstance(prompt, BoxPrompt):
+            result = self._add(prompt)
+        else:
+            self._add(MaskPrompt(_mendable(present)))
+            result = self._session.correct(prompt, len(self._session.results) - 1)
+        return Segmentation(_found(result.mask), result.predicted_iou)
+
+    def _add(self, prompt: Prompt) -> StepResult:
+        if self._session is not None:
+            return self._session.add_target(prompt)
+        self._session = self._tracker.start(self._frame, prompt)
+        return self._session.results[0]
+
+
+class ClassicalSegmenter:
+    """A function of the frame and seeds.
+
+    Args:
+        method: (8-bit crop, seeds of the crop) -> bool mask; seeds are cv2.GC_BGD, GC_FGD, GC_PR_BGD and GC_PR_FGD.
+    """
+
+    prompts_tracker = False
+
+    def __init__(self, name: str, method: Callable[[np.ndarray, np.ndarray], np.ndarray]) -> None:
+        self.name = name
+        self._method = method
+
+    def begin(self, frame: np.ndarray) -> FrameSegmenter:
+        return _ClassicalFrame(min_max_8bit(frame), self._method)
+
+
+class _ClassicalFrame:
+    def __init__(self, grey: np.ndarray, method: Callable[[np.ndarray, np.ndarray], np.ndarray]) -> None:
+        self._grey = cv2.GaussianBlur(grey, (3, 3), 0)
+        self._method = method
+
+    def segment(self, prompt: BoxPrompt | PointPrompt, present: np.ndarray | None = None) -> Segmentation:
+        check_prompt(prompt, self._grey.shape)
+        seeds = (
+            box_seeds(prompt, self._grey.shape)
+            if isinstance(prompt, BoxPrompt)
+            else click_seeds(prompt, present, self._grey.shape)
+        )
+        region = _region(seeds)
+        mask = np.zeros(self._grey.shape, dtype=bool)
+        mask[region] = self._method(self._grey[region], seeds[region])
+        if isinstance(prompt, BoxPrompt):
+            mask = _largest_part(mask)
+        return Segmentation(_found(fill_holes(mask)))
+
+
+def box_seeds(box: BoxPrompt, shape: tuple[int, int]) -> np.ndarray:
+    """Background outside the box, target in its middle, unknown between.
+
+    Returns:
+        (H, W) uint8 of OpenCV's GrabCut classes.
+    """
+    seeds = np.full(shape, cv2.GC_BGD, dtype=np.uint8)
+    rows, columns = np.mgrid[: shape[0], : shape[1]] + 0.5
+    height, width = box.bottom - box.top, box.right - box.left
+    # Distance from the box's centre: 1 on the ellipse that the box just holds.
+    away = np.hypot((rows - (box.top + box.bottom) / 2) / (height / 2), (columns - (box.left + box.right) / 2) / (width / 2))
+    inside = (rows > box.top) & (rows < box.bottom) & (columns > box.left) & (columns < box.right)
+    seeds[inside] = cv2.GC_PR_BGD
+    seeds[inside & (away < 1)] = cv2.GC_PR_FGD
+    seeds[inside & (away < 0.35)] = cv2.GC_FGD
+    if not (seeds == cv2.GC_FGD).any():
+        row = min(int((box.top + box.bottom) / 2), shape[0] - 1)
+        seeds[row, min(int((box.left + box.right) / 2), shape[1] - 1)] = cv2.GC_FGD
+    return seeds
+
+
+def click_seeds(clicks: PointPrompt, present: np.ndarray | None, shape: tuple[int, int]) -> np.ndarray:
+    """The present mask as a guess, its core as given, and what the clicks say around them.
+
+    Raises:
+        InputError: there is no mask to mend.
+    """
+    present = _mendable(present)
+    seeds = np.full(shape, cv2.GC_BGD, dtype=np.uint8)
+    reach = ndimage.distance_transform_edt(~present) <= max(6.0, 0.5 * math.sqrt(present.sum()))
+    seeds[reach] = cv2.GC_PR_BGD
+    seeds[present] = cv2.GC_PR_FGD
+    seeds[_core(present)] = cv2.GC_FGD
+    rows, columns = np.mgrid[: shape[0], : shape[1]] + 0.5
+    for (row, column), positive in zip(clicks.points, clicks.positive, strict=True):
+        away = np.hypot(rows - row, columns - column)
+        seeds[(away < 4 * CLICK_RADIUS_PX) & (seeds == cv2.GC_BGD)] = cv2.GC_PR_BGD
+        seeds[away <= CLICK_RADIUS_PX] = cv2.GC_FGD if positive else cv2.GC_BGD
+    return seeds
+
+
+def grabcut(grey: np.ndarray, seeds: np.ndarray) -> np.ndarray:
+    """GrabCut on (h, w) uint8 with the seeds' classes; the same result every time."""
+    cv2.setRNGSeed(0)  # its Gaussian mixtures start at random
+    classes = seeds.copy()
+    colour = cv2.cvtColor(grey, cv2.COLOR_GRAY2BGR)
+    background, foreground = np.zeros((1, 65)), np.zeros((1, 65))
+    cv2.grabCut(colour, classes, None, background, foreground, GRABCUT_ITERATIONS, cv2.GC_INIT_WITH_MASK)
+    return (classes == cv2.GC_FGD) | (classes == cv2.GC_PR_FGD)
+
+
+def random_walker(grey: np.ndarray, seeds: np.ndarray) -> np.ndarray:
+    """Random walker on (h, w) uint8 from the sure seeds; guesses count as unknown."""
+    from skimage.segmentation import random_walker as walk
+
+    markers = np.zeros(seeds.shape, dtype=np.int32)
+    markers[seeds == cv2.GC_BGD] = 1
+    markers[seeds == cv2.GC_FGD] = 2
+    if not (markers == 0).any() or not (markers == 1).any():
+        return markers == 2
+    # Looser tolerances than these let the mask spill along the seeds.
+    data = grey.astype(np.float64)
+    return walk(data, markers, beta=RANDOM_WALKER_BETA, mode="cg_j", tol=1e-6, prob_tol=1e-2) == 2
+
+
+def _region(seeds: np.ndarray) -> tuple[slice, slice]:
+    """Where the answer is open, with a margin of half its size: enough background to tell it from."""
+    slices = []
+    for axis in (1, 0):
+        found = np.flatnonzero((seeds != cv2.GC_BGD).any(axis=axis))
+        margin = max(6, (found[-1] - found[0] + 1) // 2)
+        slices.append(slice(max(0, int(found[0]) - margin), int(found[-1]) + 1 + margin))
+    return tuple(slices)
+
+
+def _core(mask: np.ndarray) -> np.ndarray:
+    depth = ndimage.distance_transform_edt(mask)
+    return depth > 0.6 * depth.max()
+
+
+def _largest_part(mask: np.ndarray) -> np.ndarray:
+    parts, count = ndimage.label(mask)
+    if count < 2:
+        return mask
+    return parts == 1 + np.argmax(np.bincount(parts.ravel())[1:])
+
+
+def _mendable(present: np.ndarray | None) -> np.ndarray:
+    if present is None or not present.any():
+        raise InputError("points: expected an object with a mask to mend on this frame, found none; draw a box instead")
+    return present
+
+
+def _found(mask: np.ndarray) -> np.ndarray:
+    if not mask.any():
+        raise InputError("box: expected a target in it, found none; draw it closer, or brush the mask")
+    return mask

@@ -1,0 +1,212 @@
+"""What the labelling app does, apart from how it looks: hands out sequences, keeps everyone's workspace, submits.
+
+One service is shared by all browsers of a server: one model, one queue of turns on it, one workspace a page.
+"""
+
+from __future__ import annotations
+
+import math
+import tempfile
+import threading
+from dataclasses import dataclass
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+import cinetrack
+from cinetrack.errors import InputError
+from cinetrack.labelling.frame_spool import write_indexed_series
+from cinetrack.labelling.given_prompts import prompt_from_json, prompt_to_json, prompts_from_json, prompts_to_json
+from cinetrack.labelling.index_masks import indexed
+from cinetrack.labelling.label import Label, LabelMeta
+from cinetrack.labelling.label_book import LabelBook, LabelVersion
+from cinetrack.labelling.leases import Leases
+from cinetrack.labelling.segmenters import segmenter_of
+from cinetrack.labelling.store import WriteOnceFiles
+from cinetrack.labelling.track_scores import scores_json
+from cinetrack.labelling.turns import Turns
+from cinetrack.labelling.work_queue import WorkQueue
+from cinetrack.labelling.workspace import Draft, Workspace
+from cinetrack.pipeline.model import Model
+from cinetrack.sequence import CaseFiles
+from cinetrack.tracking import BoxPrompt
+
+
+@dataclass(frozen=True)
+class Person:
+    """Who is asking: the name that labels are signed with, and the browser, for one name may have two."""
+
+    name: str
+    browser: str
+
+    @property
+    def holder(self) -> str:
+        """For leases."""
+        return f"{self.name} ({self.browser[:6]})"
+
+
+class LabellingService:
+    """Everything that outlives one click.
+
+    Args:
+        rng: for the draw of sequences.
+    """
+
+    def __init__(
+        self, cases: list[CaseFiles], files: WriteOnceFiles, model: Model, rng: np.random.Generator
+    ) -> None:
+        self.book = LabelBook(files)
+        self.queue = WorkQueue(cases, self.book, Leases(files))
+        self.model = model
+        self.segmenter = segmenter_of(model)
+        self._turns = Turns()
+        self._rng = rng
+        self._guard = threading.Lock()
+        self._desks: dict[str, tuple[Person, Workspace]] = {}  # by page
+
+    def workspace(self, page: str, person: Person) -> Workspace | None:
+        """The page's workspace; None where it has none, or it is another person's."""
+        owner, workspace = self._desks.get(page, (None, None))
+        if owner is None or owner.name != person.name:
+            return None
+        self.queue.open(workspace.case.case_id, person.holder)  # renews the lease while there is work
+        return workspace
+
+    def next_sequence(self, page: str, person: Person) -> Workspace | None:
+        """Put a sequence that nobody has labelled on the page's desk; None where all are done."""
+        self.leave(page, give_back=True)
+        with self._guard:  # generators are not made for threads
+            case = self.queue.draw(person.holder, self._rng)
+        return None if case is None else self._put(page, person, case, None)
+
+    def open_sequence(self, page: str, person: Person, case_id: str) -> Workspace:
+        """Put one particular sequence on the desk, with its label where there is one.
+
+        Raises:
+            InputError: no such sequence, someone else is at it, or has labelled it and nothing about it is flagged.
+        """
+        if case_id not in self.queue.cases:
+            raise InputError("sequence: expected one of the list, found another")
+        version = self.book.current(case_id)
+        if version is not None and version.meta.user != person.name and case_id not in self.book.open_flags():
+            raise InputError(f"{case_id}: labelled by {version.meta.user}, who alone can change it while nothing is flagged")
+        desk = self._desks.get(page)
+        if desk is None or desk[1].case.case_id != case_id:
+            self.leave(page, give_back=True)
+        if not self.queue.open(case_id, person.holder):
+            raise InputError(f"{case_id}: in work by someone else")
+        return self._put(page, person, self.queue.cases[case_id], version)
+
+    def resume(self, page: str, person: Person, remembered: Any) -> Workspace | None:
+        """The sequence and the unsent drawing that a browser remembers; None where there is none to go on with."""
+        if not isinstance(remembered, dict) or remembered.get("case") not in self.queue.cases:
+            return None
+        case_id = remembered["case"]
+        try:
+            current = self.book.current(case_id)
+            if (0 if current is None else current.number) != remembered.get("after"):
+                return None  # submitted, by this browser or another
+            workspace = self.open_sequence(page, person, case_id)
+            workspace.restore(draft_from_json(remembered["draft"]))
+            return workspace
+        except (InputError, KeyError, TypeError, ValueError):
+            desk = self._desks.get(page)
+            return desk[1] if desk else None
+
+    def submit(self, page: str, person: Person) -> LabelVersion:
+        """Store the label on the desk. Raises InputError where it is incomplete, LabelConflict where someone was first."""
+        workspace = self._expect(page, person)
+        if not workspace.masks_are_current:
+            workspace.make_masks()
+        label = self._label(workspace, person)
+        version = self.book.submit(label, workspace.after)
+        self.leave(page, give_back=True, holder=person.holder)
+        return version
+
+    def set_aside(self, page: str, person: Person, comment: str) -> LabelVersion:
+        """Store that the image is bad, and why. Raises InputError where no reason is given."""
+        workspace = self._expect(page, person)
+        if not comment.strip():
+            raise InputError("comment: expected a word on what is wrong with the image, found none")
+        meta = self._meta(workspace, person, kind="bad_image", comment=comment.strip())
+        version = self.book.submit(Label(meta), workspace.after)
+        self.leave(page, give_back=True, holder=person.holder)
+        return version
+
+    def leave(self, page: str, give_back: bool = False, holder: str | None = None) -> None:
+        """Clear a desk. A page that is closed keeps its lease, so that a reload finds its sequence again."""
+        with self._guard:
+            owner, workspace = self._desks.pop(page, (None, None))
+        if owner is None:
+            return
+        workspace.close()
+        if give_back:
+            self.queue.close(workspace.case.case_id, holder or owner.holder)
+
+    def _put(self, page: str, person: Person, case: CaseFiles, version: LabelVersion | None) -> Workspace:
+        self.leave(page)
+        after = 0 if version is None else version.number
+        workspace = Workspace(case, self.model.tracker, self.segmenter, self._turns, after)
+        if version is not None and version.meta.kind == "label":
+            label = self.book.read(version)
+            boxes = tuple(g.drawn[0] for g in label.prompts if g.frame == 0 and g.drawn)
+            scores = tuple(math.nan if score is None else score for score in label.scores)
+            workspace.restore(Draft(boxes, tuple(label.prompts), scores))
+        with self._guard:
+            self._desks[page] = (person, workspace)
+        return workspace
+
+    def _expect(self, page: str, person: Person) -> Workspace:
+        workspace = self.workspace(page, person)
+        if workspace is None:
+            raise InputError("page: expected a sequence in work, found none; reload the page")
+        return workspace
+
+    def _label(self, workspace: Workspace, person: Person) -> Label:
+        draft = workspace.draft
+        masks = indexed([given.prompt.mask for given in draft.prompts if given.frame == 0])
+        scores = [None if math.isnan(score) else round(score, 5) for score in draft.scores]
+        propagated = _propagated_files(workspace) if workspace.track_is_current else None
+        meta = self._meta(workspace, person, kind="label", propagated=propagated is not None)
+        return Label(meta, masks, list(draft.prompts), scores, propagated)
+
+    def _meta(self, workspace: Workspace, person: Person, **what: Any) -> LabelMeta:
+        return LabelMeta(
+            case_id=workspace.case.case_id,
+            patient_id=workspace.case.patient_id,
+            user=person.name,
+            time=datetime.now(timezone.utc).isoformat(timespec="microseconds"),
+            tool_version=cinetrack.__version__,
+            frame_count=len(workspace.frames),
+            bundle=self.model.bundle.name,
+            bundle_fingerprint=self.model.bundle.fingerprint,
+            segmenter=self.segmenter.name,
+            **what,
+        )
+
+
+def draft_to_json(draft: Draft) -> dict[str, Any]:
+    """What a browser remembers of an unsent drawing."""
+    return {
+        "boxes": [prompt_to_json(box) for box in draft.boxes],
+        "prompts": prompts_to_json(draft.prompts),
+        "scores": [None if math.isnan(score) else score for score in draft.scores],
+    }
+
+
+def draft_from_json(document: Any) -> Draft:
+    """The inverse; raises InputError, KeyError, TypeError or ValueError where it is anything else."""
+    boxes = tuple(prompt_from_json(box) for box in document["boxes"])
+    if not all(isinstance(box, BoxPrompt) for box in boxes):
+        raise InputError("draft: expected boxes, found other prompts")
+    scores = tuple(math.nan if score is None else float(score) for score in document["scores"])
+    return Draft(boxes, tuple(prompts_from_json(document["prompts"], "draft")), scores)
+
+
+def _propagated_files(workspace: Workspace) -> tuple[bytes, bytes]:
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "propagated.mha"
+        write_indexed_series(path, workspace.track.masks, workspace.frames.geometry)
+        return path.read_bytes(), scores_json(workspace.track.scores).encode()

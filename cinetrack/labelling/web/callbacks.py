@@ -1,0 +1,320 @@
+"""What happens on a click: read the page, call the service, write the page. Errors a person can mend become messages."""
+
+from __future__ import annotations
+
+import functools
+import logging
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import gradio as gr
+
+from cinetrack.errors import InputError
+from cinetrack.labelling.cine_video import write_film
+from cinetrack.labelling.index_masks import colour_of
+from cinetrack.labelling.service import LabellingService, Person, draft_to_json
+from cinetrack.labelling.web import pieces
+from cinetrack.labelling.web.from_browser import boxes_for, boxes_from, path_from, whole_number
+from cinetrack.labelling.web.identity import Identity
+from cinetrack.labelling.web.layout import ADD, BOX, BRUSH, ERASER, TOOLS, Page
+from cinetrack.labelling.workspace import MOST_OBJECTS, Workspace
+from cinetrack.tracking import PointPrompt
+
+logger = logging.getLogger(__name__)
+
+Updates = dict[Any, Any]
+
+DRAW = "Draw a box around each target (1 to 5), then press Masks."
+CHECK = "Are the masks right? Adjust a box or brush, or press Propagate."
+REVIEW = "Look through the frames. Wrong somewhere? Mend it there and propagate again. Otherwise press Accept."
+STALE = "Press Propagate to track on from what you changed."
+DONE = "All sequences are labelled or in someone's hands. Thank you!"
+PROGRESS_EVERY_S = 0.3
+
+
+def with_messages(callback: Callable[..., Updates]) -> Callable[..., Updates]:
+    """Turn an InputError into the page's message; a failure of ours is logged, and not shown to the browser."""
+
+    @functools.wraps(callback)
+    def guarded(self: Callbacks, *arguments: Any) -> Updates:
+        try:
+            return callback(self, *arguments) or {self._page.title: gr.skip()}  # Gradio takes no empty answer
+        except Exception as error:
+            return self.failed(error)
+
+    return guarded
+
+
+class Callbacks:
+    """One method an event. `request` says whose page it is; what a page shows is made from its workspace."""
+
+    def __init__(self, service: LabellingService, identity: Identity, page: Page, films: Path) -> None:
+        self._service = service
+        self._identity = identity
+        self._page = page
+        self._films = films
+
+    @with_messages
+    def load(self, memory: Any, request: gr.Request) -> Updates:
+        """A page opens: what this browser left unsent, or a new sequence."""
+        browser = self._identity.arrive(request, memory)
+        person = self._identity.person(request)
+        workspace = self._service.resume(request.session_hash, person, memory)
+        if workspace is not None:
+            text = "Here is your unsent drawing again." if workspace.draft.boxes else DRAW
+            return self._fresh(workspace, person, text, browser)
+        return self._next(person, request, browser)
+
+    def unload(self, request: gr.Request) -> None:
+        """A page closes."""
+        self._service.leave(request.session_hash)
+        self._identity.leave(request.session_hash)
+
+    @with_messages
+    def boxes_drawn(self, payload: Any, frame: Any, request: gr.Request) -> Updates:
+        """Boxes were drawn, moved or deleted: on frame 0 they are remembered at once."""
+        person, workspace = self._desk(request)
+        if whole_number(frame, 0, len(workspace.frames) - 1) > 0:
+            return {}
+        if not workspace.draw_boxes(boxes_from(payload, workspace.display, workspace.draft.boxes)):
+            return {}
+        count = len(workspace.draft.boxes)
+        text = f"{count} box{'es' if count != 1 else ''}. Press Masks." if count else DRAW
+        return {self._page.memory: self._memory(workspace, person), self._page.message: pieces.message(text)}
+
+    @with_messages
+    def make_masks(self, payload: Any, frame: Any, target: Any, tool: Any, request: gr.Request) -> Updates:
+        """Masks from the boxes; on a later frame, the box corrects the chosen object."""
+        person, workspace = self._desk(request)
+        index = whole_number(frame, 0, len(workspace.frames) - 1)
+        boxes = boxes_from(payload, workspace.display, workspace.draft.boxes)
+        if index == 0:
+            workspace.draw_boxes(boxes)
+            workspace.make_masks()
+            return self._view(workspace, person, 0, tool, CHECK)
+        if len(boxes) != 1:
+            raise InputError(f"boxes: expected one around object {target} on this frame, found {len(boxes)}")
+        workspace.correct(index, whole_number(target, 1, MOST_OBJECTS), boxes[0])
+        return self._view(workspace, person, index, tool, STALE)
+
+    @with_messages
+    def stroke(self, data: Any, frame: Any, target: Any, tool: Any, radius: Any, request: gr.Request) -> Updates:
+        """A click or a brush stroke on the picture."""
+        person, workspace = self._desk(request)
+        index = whole_number(frame, 0, len(workspace.frames) - 1)
+        number, path = whole_number(target, 1, MOST_OBJECTS), path_from(data, workspace.display)
+        if tool in (BRUSH, ERASER):
+            workspace.paint(index, number, path, whole_number(radius, 1, 20), erase=tool == ERASER)
+        else:
+            workspace.correct(index, number, PointPrompt((path[0],), (tool == ADD,)))
+        return self._view(workspace, person, index, tool, STALE if workspace.track.done else CHECK)
+
+    def propagate(self, frame: Any, tool: Any, request: gr.Request) -> Iterator[Updates]:
+        """Track through the sequence, saying how far it is."""
+        page = self._page
+        try:
+            person, workspace = self._desk(request)
+            total, began, shown = len(workspace.frames), time.monotonic(), 0.0
+            yield {page.cancel: gr.update(interactive=True), page.message: pieces.message("Propagating ...")}
+            started_at = None
+            for done in workspace.propagate():
+                started_at = done - 1 if started_at is None else started_at
+                if time.monotonic() - shown > PROGRESS_EVERY_S:
+                    shown = time.monotonic()
+                    bar = pieces.progress_bar(done - started_at, total - started_at, shown - began)
+                    yield {page.message: bar}
+            text = REVIEW if workspace.track_is_current else f"Stopped after frame {workspace.track.done - 1}."
+            index = whole_number(frame, 0, max(0, workspace.track.done - 1))
+            yield {**self._view(workspace, person, index, tool, text), page.cancel: gr.update(interactive=False)}
+        except Exception as error:
+            yield {**self.failed(error), page.cancel: gr.update(interactive=False)}
+
+    @with_messages
+    def cancel(self, request: gr.Request) -> Updates:
+        """Stop propagating."""
+        self._desk(request)[1].cancelled.set()
+        return {}
+
+    @with_messages
+    def show_frame(self, frame: Any, tool: Any, request: gr.Request) -> Updates:
+        """The slider or the tool was moved."""
+        _, workspace = self._desk(request)
+        return self._pictures(workspace, whole_number(frame, 0, len(workspace.frames) - 1), tool)
+
+    @with_messages
+    def set_window(self, level: Any, width: Any, frame: Any, tool: Any, request: gr.Request) -> Updates:
+        """The window was moved."""
+        _, workspace = self._desk(request)
+        workspace.window = workspace.full_window.adjusted(float(level), float(width))
+        return self._pictures(workspace, whole_number(frame, 0, len(workspace.frames) - 1), tool)
+
+    @with_messages
+    def film(self, request: gr.Request) -> Updates:
+        """The looping film, with masks once there are some on every frame; none where there is no sequence."""
+        workspace = self._service.workspace(request.session_hash, self._identity.person(request))
+        if workspace is None:
+            return {}
+        path = self._films / f"{request.session_hash}.webm"
+        masks = workspace.track.masks if workspace.track_is_current else None
+        write_film(path, workspace.frames, workspace.display, workspace.window, workspace.frame_rate_hz, masks)
+        return {self._page.film: str(path)}
+
+    @with_messages
+    def undo(self, frame: Any, tool: Any, request: gr.Request) -> Updates:
+        """Take back the last change."""
+        person, workspace = self._desk(request)
+        text = "Taken back." if workspace.undo() else "There is nothing to take back."
+        return self._view(workspace, person, whole_number(frame, 0, len(workspace.frames) - 1), tool, text)
+
+    @with_messages
+    def clear(self, request: gr.Request) -> Updates:
+        """Start this sequence over."""
+        person, workspace = self._desk(request)
+        workspace.clear()
+        return self._view(workspace, person, 0, BOX, DRAW)
+
+    @with_messages
+    def accept(self, payload: Any, frame: Any, request: gr.Request) -> Updates:
+        """Store the label, and on to the next sequence."""
+        person, workspace = self._desk(request)
+        if whole_number(frame, 0, len(workspace.frames) - 1) == 0:
+            workspace.draw_boxes(boxes_from(payload, workspace.display, workspace.draft.boxes))
+        version = self._service.submit(request.session_hash, person)
+        return self._next(person, request, person.browser, f"{version.meta.case_id} is stored. ")
+
+    @with_messages
+    def set_aside(self, comment: Any, request: gr.Request) -> Updates:
+        """A bad image, and on to the next sequence."""
+        person, _ = self._desk(request)
+        version = self._service.set_aside(request.session_hash, person, str(comment or ""))
+        said = f"{version.meta.case_id} is set aside. "
+        return {**self._next(person, request, person.browser, said), self._page.comment: ""}
+
+    @with_messages
+    def back_to_last(self, request: gr.Request) -> Updates:
+        """One's own last submission again."""
+        person = self._identity.person(request)
+        version = self._service.queue.latest_of(person.name)
+        if version is None:
+            raise InputError("There is none of yours yet")
+        workspace = self._service.open_sequence(request.session_hash, person, version.meta.case_id)
+        return self._fresh(workspace, person, "Your last one. Accepting it again adds a version.", person.browser)
+
+    @with_messages
+    def open_sequence(self, case_id: Any, request: gr.Request) -> Updates:
+        """A sequence from the list."""
+        person = self._identity.person(request)
+        workspace = self._service.open_sequence(request.session_hash, person, str(case_id))
+        flags = self._service.book.open_flags().get(workspace.case.case_id, [])
+        wrong = "; ".join(f"frames {', '.join(map(str, flag.frames))}: {flag.reason}" for flag in flags)
+        text = f"Flagged: {wrong}. Propagate, then mend it there." if wrong else DRAW
+        return self._fresh(workspace, person, text, person.browser)
+
+    @with_messages
+    def skip(self, request: gr.Request) -> Updates:
+        """Another sequence; this one goes back to the others."""
+        person = self._identity.person(request)
+        return self._next(person, request, person.browser)
+
+    def failed(self, error: Exception) -> Updates:
+        """The page after an error."""
+        if isinstance(error, InputError):
+            return {self._page.message: pieces.message(str(error), bad=True)}
+        logger.error("labelling: a callback failed", exc_info=error)
+        return {self._page.message: pieces.message("Something went wrong on the server; its log says what.", bad=True)}
+
+    def _desk(self, request: gr.Request) -> tuple[Person, Workspace]:
+        person = self._identity.person(request)
+        workspace = self._service.workspace(request.session_hash, person)
+        if workspace is None:
+            raise InputError("There is no sequence on this page; reload it")
+        return person, workspace
+
+    def _next(self, person: Person, request: gr.Request, browser: str, said: str = "") -> Updates:
+        workspace = self._service.next_sequence(request.session_hash, person)
+        if workspace is not None:
+            return self._fresh(workspace, person, said + DRAW, browser)
+        page = self._page
+        return {
+            **self._counts(person),
+            page.message: pieces.message(said + DONE),
+            page.boxes: None,
+            page.film: None,
+            page.facts: "",
+            page.objects: "",
+            page.memory: {"browser": browser},
+        }
+
+    def _fresh(self, workspace: Workspace, person: Person, text: str, browser: str) -> Updates:
+        page = self._page
+        return {
+            **self._counts(person),
+            **self._view(workspace, person, 0, BOX, text),
+            page.facts: pieces.facts(workspace),
+            page.film: None,
+            page.tool: BOX,
+            page.level: 0.5,
+            page.width: 1,
+        }
+
+    def _counts(self, person: Person) -> Updates:
+        queue = self._service.queue
+        patients = len({case.patient_id for case in queue.cases.values()})
+        head = pieces.title(person.name, queue.progress(person.name), queue.progress(), len(queue.cases), patients)
+        choices = [
+            (f"{case_id}: {status}{f' ({who})' if who else ''}", case_id) for case_id, (status, who) in queue.status().items()
+        ]
+        return {self._page.title: head, self._page.sequence: gr.update(choices=choices, value=None)}
+
+    def _view(self, workspace: Workspace, person: Person, index: int, tool: Any, text: str) -> Updates:
+        """All that may change with the drawing."""
+        page = self._page
+        count = workspace.draft.object_count
+        choices = list(range(1, max(1, min(count + (index > 0), MOST_OBJECTS)) + 1))
+        last = len(workspace.frames) - 1
+        return {
+            **self._pictures(workspace, index, tool),
+            page.message: pieces.message(text),
+            page.memory: self._memory(workspace, person),
+            page.objects: pieces.objects(workspace),
+            page.target: gr.update(choices=choices),
+            page.frame: gr.update(maximum=max(last, 1), value=index, visible=True if count else "hidden"),
+            page.masks: gr.update(variant="secondary" if workspace.masks_are_current else "primary"),
+            page.propagate: gr.update(
+                variant="primary" if workspace.masks_are_current and not workspace.track_is_current else "secondary"
+            ),
+            page.accept: gr.update(variant="primary" if workspace.track_is_current else "secondary"),
+        }
+
+    def _pictures(self, workspace: Workspace, index: int, tool: Any) -> Updates:
+        page = self._page
+        tool = tool if tool in TOOLS else BOX
+        picture = workspace.display.picture(workspace.frames[index], workspace.window)
+        objects = workspace.objects_on(index)
+        if objects is not None:
+            picture = workspace.display.overlay(picture, objects)
+        if tool != BOX:
+            shown = "hidden" if tool not in (BRUSH, ERASER) else True
+            return {
+                page.boxes: gr.update(visible="hidden"),
+                page.canvas: gr.update(value=pieces.data_url(picture), visible=True),
+                page.radius: gr.update(visible=shown),
+            }
+        drawn = workspace.draft.boxes if index == 0 else ()
+        colours = [colour_of(number) for number in range(1, len(drawn) + 1)]
+        value = {"image": picture, "boxes": boxes_for(drawn, colours, workspace.display)}
+        return {
+            page.boxes: gr.update(value=value, visible=True),
+            page.canvas: gr.update(visible="hidden"),
+            page.radius: gr.update(visible="hidden"),
+        }
+
+    def _memory(self, workspace: Workspace, person: Person) -> dict[str, Any]:
+        return {
+            "browser": person.browser,
+            "case": workspace.case.case_id,
+            "after": workspace.after,
+            "draft": draft_to_json(workspace.draft),
+        }

@@ -1,0 +1,135 @@
+"""Labels keep every version and every value, and no one's is replaced unseen."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+
+from cinetrack.errors import InputError
+from cinetrack.labelling.given_prompts import GivenPrompt, prompt_from_json, prompt_to_json, prompts_from_json
+from cinetrack.labelling.index_masks import from_png, indexed, to_png
+from cinetrack.labelling.label import Label, LabelMeta
+from cinetrack.labelling.label_book import Flag, LabelBook, LabelConflict
+from cinetrack.labelling.store import open_files
+from cinetrack.tracking import BoxPrompt, MaskPrompt, PointPrompt
+
+META = LabelMeta("A 1/ü", "A", "label", "anna", "2026-01-01T10:00:00+00:00", "0.1.0", 80, "default", "f" * 64, "grabcut")
+
+
+def label(user: str = "anna", propagated: tuple[bytes, bytes] | None = None) -> Label:
+    masks = np.zeros((7, 5), np.uint8)
+    masks[1:4, 2:4] = 1
+    masks[5, 1:] = 2
+    prompts = [
+        GivenPrompt(0, 1, MaskPrompt(masks == 1), (BoxPrompt(0.5, 2, 4, 4.25), PointPrompt(((1, 2),), (True,)))),
+        GivenPrompt(0, 2, MaskPrompt(masks == 2)),
+        GivenPrompt(12, 2, PointPrompt(((1.5, 2.0), (3.0, 3.5)), (True, False))),
+    ]
+    meta = dataclasses.replace(META, user=user, propagated=propagated is not None)
+    return Label(meta, masks, prompts, [0.93, None], propagated)
+
+
+def test_a_label_comes_back_to_the_pixel_from_every_store(store_address):
+    submitted = label(propagated=(b"mha" * 1000, b"{}"))
+    LabelBook(open_files(store_address)).submit(submitted)
+    book = LabelBook(open_files(store_address))
+    version = book.current("A 1/ü")
+    found = book.read(version)
+    assert version.number == 1 and found.meta == submitted.meta and found.scores == [0.93, None]
+    np.testing.assert_array_equal(found.masks, submitted.masks)
+    assert found.propagated == submitted.propagated
+    for ours, theirs in zip(found.prompts, submitted.prompts, strict=True):
+        assert (ours.frame, ours.object_number, ours.drawn) == (theirs.frame, theirs.object_number, theirs.drawn)
+        assert prompt_to_json(ours.prompt) == prompt_to_json(theirs.prompt)
+    names = {name.rpartition("/")[2] for name in book.files.names(version.folder)}
+    assert {"masks.png", "prompts.json", "scores.json", "meta.json"} < names
+
+
+def test_no_one_replaces_a_label_that_they_have_not_seen(store_address):
+    book = LabelBook(open_files(store_address))
+    first = book.submit(label("anna"))
+    with pytest.raises(LabelConflict, match="labelled by anna"):
+        book.submit(label("ben"))
+    second = book.submit(label("ben"), after=first.number)
+    assert book.current("A 1/ü") == second and second.number == 2
+    assert [version.meta.user for version in book.history("A 1/ü")] == ["anna", "ben"]
+    assert book.read(first).meta.user == "anna"
+
+
+def test_a_bad_image_is_a_version_with_a_comment_and_no_masks(tmp_path):
+    book = LabelBook(open_files(str(tmp_path)))
+    book.submit(Label(dataclasses.replace(META, kind="bad_image", comment="<b>motion & noise</b>")))
+    found = book.read(book.current("A 1/ü"))
+    assert found.masks is None and found.meta.comment == "<b>motion & noise</b>"
+
+
+def test_a_version_whose_writing_was_cut_off_does_not_count(tmp_path):
+    files = open_files(str(tmp_path))
+    files.create("labels/X/0001-aa/masks.png", {"labels/X/0001-aa/masks.png": b"half"})
+    book = LabelBook(files)
+    assert book.current("X") is None and book.all_current() == {}
+
+
+def test_a_flag_is_open_until_the_label_is_revised(tmp_path):
+    book = LabelBook(open_files(str(tmp_path)))
+    book.submit(label())
+    book.flag("A 1/ü", Flag(1, (7, 9), "vanished"))
+    book.flag("A 1/ü", Flag(1, (20,), "jumped"))
+    assert book.open_flags() == {"A 1/ü": [Flag(1, (7, 9), "vanished"), Flag(1, (20,), "jumped")]}
+    book.submit(label(), after=1)
+    assert book.open_flags() == {}
+
+
+@given(arrays(bool, st.tuples(st.integers(1, 9), st.integers(1, 9))).filter(lambda mask: mask.any()))
+def test_a_mask_prompt_survives_json(mask):
+    np.testing.assert_array_equal(prompt_from_json(prompt_to_json(MaskPrompt(mask))).mask, mask)
+
+
+@given(arrays(np.uint8, st.tuples(st.integers(1, 9), st.integers(1, 9))))
+def test_indices_survive_the_png(picture):
+    np.testing.assert_array_equal(from_png(to_png(picture), "x"), picture)
+
+
+def test_an_object_inside_another_stays_visible():
+    outer = np.ones((6, 6), bool)
+    inner = np.zeros((6, 6), bool)
+    inner[2:4, 2:4] = True
+    for masks, number in (([outer, inner], 2), ([inner, outer], 1)):
+        assert (indexed(masks)[2:4, 2:4] == number).all()
+
+
+@pytest.mark.parametrize(
+    "document",
+    [
+        None,
+        [{}],
+        [{"frame": -1, "object": 1, "prompt": {"kind": "box", "box": [0, 0, 1, 1]}, "drawn": []}],
+        [{"frame": 0, "object": 1, "prompt": {"kind": "box", "box": [0, 0, 1]}, "drawn": []}],
+        [{"frame": 0, "object": 1, "prompt": {"kind": "spell"}, "drawn": []}],
+        [{"frame": 0, "object": 1, "prompt": {"kind": "mask", "shape": [2, 2], "runs": [[0, 9]]}, "drawn": []}],
+        [{"frame": 0, "object": 1, "prompt": {"kind": "mask", "shape": [10**9, 10**9], "runs": []}, "drawn": []}],
+    ],
+)
+def test_unusable_prompts_are_refused(document):
+    with pytest.raises(InputError, match="p.json: expected labelling prompts"):
+        prompts_from_json(document, "p.json")
+
+
+@pytest.mark.parametrize(
+    ("files", "message"),
+    [
+        ({}, "w/meta.json"),
+        ({"meta.json": b"{"}, "w/meta.json: expected json"),
+        ({"meta.json": b'{"surprise": 1}'}, "w/meta.json: expected a label's meta data"),
+        ({**label().to_files(), "masks.png": b"\x89PNG"}, "w/masks.png: expected an indexed PNG"),
+        ({**label().to_files(), "scores.json": b"[]"}, "w/scores.json"),
+    ],
+)
+def test_a_damaged_label_is_refused_with_the_files_name(files, message):
+    with pytest.raises(InputError, match=message):
+        Label.from_files(files, "w")
