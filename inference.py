@@ -1,6 +1,7 @@
 """Entry of the Grand-Challenge container: one case from --input to --output. See cinetrack/pipeline/container.py."""
 
 import argparse
+import logging
 import sys
 from pathlib import Path
 
@@ -14,11 +15,13 @@ def main() -> int:
     parser.add_argument("--model", type=Path, help="a bundle folder; default /opt/ml/model, else resources/default")
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N")
     args = parser.parse_args()
+    # Warnings go to stdout with the rest of the log: on stderr is the one line that says what was wrong, if anything.
+    logging.basicConfig(level=logging.INFO, format="%(levelname)s: %(message)s", stream=sys.stdout)
     return run_reporting_errors(_run, args)
 
 
 def _run(args: argparse.Namespace) -> int:
-    from cinetrack.pipeline.container import run  # imports torch, inside the reach of the error report
+    from cinetrack.pipeline.container import run  # within the reach of the error report
 
     return run(args.input, args.output, args.model, args.device)
 

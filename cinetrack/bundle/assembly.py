@@ -42,7 +42,7 @@ def create_bundle(
         tracker_config: file name of one of sam2's own SAM2.1 configurations, or the path of a yaml of that schema;
             may be left out where the checkpoint has the name under which Meta publishes it.
         refiner_folder: an nnU-Net trained-model folder, or None for no refiner.
-        refiner: how to run it; its `folder` is set here.
+        refiner: how to run it.
         name: of the bundle; its folder's by default.
         box_segmenter: what turns a labeller's box into a mask; None for `Bundle.segmenter`'s default.
     Raises:
@@ -61,7 +61,10 @@ def create_bundle(
         sums = {file: sha256_of(draft / file) for file in needed_files(spec, refiner_spec)}
         manifest = manifest_of(name or folder.resolve().name, spec, refiner_spec, sums, box_segmenter)
         (draft / MANIFEST_NAME).write_text(manifest)
-        check_bundle(draft)
+        try:
+            check_bundle(draft)
+        except BundleError as error:  # which names the draft, gone by the time it is read
+            raise BundleError(str(error).replace(str(draft), str(folder))) from None
         if folder.exists():
             folder.rmdir()
         draft.rename(folder)

@@ -118,7 +118,7 @@ class Bundle:
         training covered box prompts; for any other tracker GrabCut."""
         if self.box_segmenter is not None:
             return self.box_segmenter
-        return "sam2" if isinstance(self.tracker, Sam2Spec) and _is_published(self.tracker.config) else "grabcut"
+        return "sam2" if has_published_weights(self) else "grabcut"
 
     @property
     def description(self) -> str:
@@ -155,6 +155,11 @@ def open_bundle(folder: Path) -> Bundle:
         _verify(folder / name, expected)
     fingerprint = hashlib.sha256(path.read_bytes()).hexdigest()
     return Bundle(folder, document["name"], tracker, refiner, fingerprint, box_segmenter)
+
+
+def has_published_weights(bundle: Bundle) -> bool:
+    """Whether the tracker is a SAM2 of one of sam2's own configurations: Meta's weights, or ones tuned from them."""
+    return isinstance(bundle.tracker, Sam2Spec) and _is_published(bundle.tracker.config)
 
 
 def check_box_segmenter(name: Any, tracker: TrackerSpec) -> str | None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import importlib
+import io
 import logging
 import sys
 import traceback
@@ -51,6 +52,9 @@ def parse(arguments: list[str]) -> argparse.Namespace:
 def run_reporting_errors(function, *arguments) -> int:
     """Call `function`; turn an InputError into one line and 2, any other exception into its traceback and 1."""
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
+    for stream in (sys.stdout, sys.stderr):  # a file's name may hold bytes that are no text
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
     try:
         return function(*arguments) or 0
     except InputError as error:

@@ -11,7 +11,9 @@ from tqdm import tqdm
 
 from cinetrack.bundle.lookup import find_bundle
 from cinetrack.pipeline.model import load_model
-from cinetrack.pipeline.predict_dataset import pending_cases, predict_cases, shard
+from cinetrack.pipeline.predict_dataset import pending_cases, predict_case
+from cinetrack.pipeline.shard import this_shard
+from cinetrack.sequence.grand_challenge import check_writable
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -27,22 +29,26 @@ def run(args: argparse.Namespace) -> int:
     """Track this process's share of the cases; 2 where a case was bad, 1 where we failed."""
     began = perf_counter()
     bundle = find_bundle(args.model)
-    cases = shard(pending_cases(args.source))
+    check_writable(args.output)
+    found, shard = pending_cases(args.source), this_shard()
+    cases = shard.of(found)
     model = load_model(bundle, args.device)
     print(f"{bundle.description} on {model.device}, {model.tracker.precision}", file=sys.stderr)
     loading_s = perf_counter() - began
-    with tqdm(total=len(cases), unit="case", file=sys.stderr) as bar:
+    failures = []
+    with tqdm(cases, unit="case", file=sys.stderr) as bar:
+        for case in bar:
 
-        def show(case_id: str, done: int, total: int) -> None:
-            bar.set_postfix_str(f"{case_id} frame {done}/{total}", refresh=done == total)
+            def show(done: int, total: int, name: str = case.case_id) -> None:
+                bar.set_postfix_str(f"{name} frame {done}/{total}", refresh=False)
+                bar.update(0)
 
-        failures = []
-        for case in cases:
-            failures += predict_cases([case], args.output, model, loading_s, show, args.overwrite)
-            bar.update()
+            failure = predict_case(case, args.output, model, loading_s, show, args.overwrite)
+            failures += [failure] if failure else []
     for failure in failures:
         print(f"error: {failure.case_id}: {failure.reason}", file=sys.stderr)
-    print(f"{len(cases) - len(failures)} of {len(cases)} cases in {args.output}", file=sys.stderr)
+    share = f" ({shard}: {len(cases)} of {len(found)} cases)" if shard.size > 1 else ""
+    print(f"{len(cases) - len(failures)} of {len(cases)} cases are in {args.output}{share}", file=sys.stderr)
     if any(not failure.is_input for failure in failures):
         return 1
     return 2 if failures else 0

@@ -17,7 +17,7 @@ from cinetrack.labelling.label_book import LabelBook
 from cinetrack.labelling.pseudo_labels import is_finished, labelled_cases, propagate_case
 from cinetrack.labelling.store import open_files, safe_name
 from cinetrack.pipeline.model import load_model
-from cinetrack.pipeline.predict_dataset import shard
+from cinetrack.pipeline.shard import this_shard
 from cinetrack.sequence import find_cases
 
 logger = logging.getLogger(__name__)
@@ -37,7 +37,7 @@ def run(args: argparse.Namespace) -> int:
     """Track this process's share; prints a json summary. 2 where a sequence was bad, 1 where we failed."""
     book = LabelBook(open_files(args.store))
     # The dataset is what is dealt out, not the labelled part of it: labels may be added while processes start.
-    cases = labelled_cases(shard(find_cases(args.dataset)), book)
+    cases = labelled_cases(this_shard().of(find_cases(args.dataset)), book)
     model = load_model(find_bundle(args.bundle), args.device)
     print(f"{model.bundle.description} on {model.device}, {model.tracker.precision}", file=sys.stderr)
     pending = [

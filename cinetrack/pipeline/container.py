@@ -8,10 +8,11 @@ from pathlib import Path
 from time import perf_counter
 
 from cinetrack.bundle.lookup import DEFAULT_FOLDER, find_bundle
+from cinetrack.bundle.manifest import has_published_weights
 from cinetrack.pipeline.model import load_model
 from cinetrack.pipeline.prediction_record import Seconds, peak_memory_mb
 from cinetrack.pipeline.track_case import track_whole
-from cinetrack.sequence.grand_challenge import read_input_folder, write_output
+from cinetrack.sequence.grand_challenge import OUTPUT_FILE, check_writable, read_input_folder, write_output
 
 SUPPLY_YOUR_OWN = (
     "to run SAM2.1-Small instead: resources/fetch_sam2.sh, then `cinetrack bundle create --tracker "
@@ -26,7 +27,9 @@ def run(input_folder: Path, output_folder: Path, model_folder: Path | None = Non
         InputError: the case, the bundle or the device is unusable.
     """
     began = perf_counter()
-    # Both are checked before anything slow: a bad case should not wait for the weights.
+    # All is checked before anything slow: a bad case should not wait for the weights.
+    check_writable(output_folder)
+    (output_folder / OUTPUT_FILE).unlink(missing_ok=True)  # an earlier case's masks must not pass for this one's
     bundle = find_bundle(model_folder)
     loaded = read_input_folder(input_folder)
     sequence = loaded.case.sequence
@@ -39,7 +42,7 @@ def run(input_folder: Path, output_folder: Path, model_folder: Path | None = Non
     )
     model = load_model(bundle, device)
     _say("bundle", f"{bundle.description}, from {bundle.folder}")
-    if bundle.folder == DEFAULT_FOLDER:
+    if bundle.folder.resolve() == DEFAULT_FOLDER and not has_published_weights(bundle):
         _say("hint", SUPPLY_YOUR_OWN)
     _say("device", _device_name(model.device))
     _say("precision", model.tracker.precision)

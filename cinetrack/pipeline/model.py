@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import os
+import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from cinetrack.bundle import Bundle
 from cinetrack.bundle.loading import load_refiner, load_tracker
 from cinetrack.bundle.manifest import Sam2Spec
+from cinetrack.errors import InputError
 from cinetrack.tracking import Tracker
 
 if TYPE_CHECKING:
@@ -29,10 +31,13 @@ def load_model(bundle: Bundle, device: str = "auto") -> Model:
     """Load a bundle's tracker and refiner.
 
     Args:
-        device: "auto", "cpu", "cuda" or "cuda:N"; under torchrun or srun "auto" takes the process's own GPU.
+        device: "auto", "cpu", "cuda" or "cuda:N"; under torchrun or srun "auto" and "cuda" take the process's own GPU.
+            Without effect on a bundle that has no network to place.
     Raises:
         BundleError, InputError: weights or settings are unusable; there is no such device.
     """
+    if not re.fullmatch(r"auto|cpu|cuda(:\d+)?", device):
+        raise InputError(f"device: expected auto, cpu, cuda or cuda:N, found {device}")
     if not isinstance(bundle.tracker, Sam2Spec) and bundle.refiner is None:
         return Model(bundle, load_tracker(bundle), None, "cpu")  # no network to place, so torch is not imported
     from cinetrack.tracking.device import choose_device
@@ -43,9 +48,11 @@ def load_model(bundle: Bundle, device: str = "auto") -> Model:
 
 def _local_device(device: str) -> str:
     rank = os.environ.get("LOCAL_RANK", os.environ.get("SLURM_LOCALID"))
-    if device != "auto" or rank is None:
+    if device not in ("auto", "cuda") or rank is None:
         return device
+    if not rank.isdigit():
+        raise InputError(f"environment: expected a number in LOCAL_RANK or SLURM_LOCALID, found {rank}")
     import torch
 
     count = torch.cuda.device_count() if torch.cuda.is_available() else 0
-    return f"cuda:{int(rank) % count}" if count else "cpu"
+    return f"cuda:{int(rank) % count}" if count else device

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 import resource
 import sys
 from dataclasses import dataclass
@@ -13,6 +14,7 @@ from cinetrack.errors import InputError
 from cinetrack.pipeline.model import Model
 from cinetrack.pipeline.track_case import TrackedCase
 from cinetrack.sequence.atomic_write import write_text_atomically
+from cinetrack.sequence.grand_challenge import OUTPUT_FILE
 from cinetrack.sequence.json_files import read_json
 
 RECORD_NAME = "prediction.json"
@@ -61,7 +63,7 @@ def write_record(folder: Path, case_id: str, model: Model, tracked: TrackedCase,
 
 
 def is_done(folder: Path, model: Model) -> bool:
-    """Whether `folder` holds a finished case of this very bundle.
+    """Whether `folder` holds a finished case of this very bundle, masks and record.
 
     Raises:
         InputError: it holds one of another bundle; results of two models must not mix in one folder.
@@ -76,11 +78,16 @@ def is_done(folder: Path, model: Model) -> bool:
             f"{path}: expected a prediction of the bundle {model.bundle.name}, found one of another; "
             "choose another output folder or pass --overwrite"
         )
-    return True
+    return (folder / OUTPUT_FILE).exists()
 
 
 def peak_memory_mb() -> float:
     """The process's greatest resident size so far, MB of 10^6 bytes."""
+    status = Path("/proc/self/status")
+    if status.exists():  # Linux; getrusage there starts from the parent's peak
+        peak_kib = re.search(r"VmHWM:\s+(\d+) kB", status.read_text())
+        if peak_kib:
+            return int(peak_kib[1]) * 1024 / 1e6
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak * (1 if sys.platform == "darwin" else 1024) / 1e6  # bytes on macOS, KiB elsewhere
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from time import perf_counter
 from typing import TYPE_CHECKING
@@ -66,11 +66,6 @@ class TrackedCase:
     tracking_s: float = 0.0
     refining_s: float = 0.0
 
-    @classmethod
-    def empty(cls, shape: tuple[int, int, int]) -> TrackedCase:
-        """A case of `shape` (T, H, W) with no frame tracked yet."""
-        return cls(np.zeros(shape, dtype=bool))
-
     def add(self, frame: TrackedFrame) -> None:
         """Take the next frame in."""
         self.masks[len(self.object_scores)] = frame.mask
@@ -80,9 +75,15 @@ class TrackedCase:
         self.refining_s += frame.refining_s
 
 
-def track_whole(case: TrackingCase, tracker: Tracker, refiner: Refiner | None = None) -> TrackedCase:
-    """Track a case and keep every frame's mask."""
-    tracked = TrackedCase.empty(case.sequence.frames.shape)
-    for frame in track(case, tracker, refiner):
+def track_whole(
+    case: TrackingCase,
+    tracker: Tracker,
+    refiner: Refiner | None = None,
+    on_frame: Callable[[int, int], None] = lambda done, total: None,
+) -> TrackedCase:
+    """Track a case and keep every frame's mask; `on_frame` is told the frames done and the frames in total."""
+    tracked = TrackedCase(np.zeros(case.sequence.frames.shape, dtype=bool))
+    for done, frame in enumerate(track(case, tracker, refiner), 1):
         tracked.add(frame)
+        on_frame(done, len(tracked.masks))
     return tracked

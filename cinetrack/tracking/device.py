@@ -15,7 +15,7 @@ def choose_device(name: str) -> torch.device:
         device = torch.device(name)
     except RuntimeError:
         raise InputError(f"device: expected auto, cpu, cuda or cuda:N, found {name}") from None
-    if device.type not in ("cpu", "cuda"):
+    if device.type not in ("cpu", "cuda"):  # torch knows many more
         raise InputError(f"device: expected auto, cpu, cuda or cuda:N, found {name}")
     if device.type == "cuda":
         count = torch.cuda.device_count() if torch.cuda.is_available() else 0

@@ -17,10 +17,11 @@ import numpy as np
 
 from cinetrack.errors import InputError
 from cinetrack.sequence.intensity import finite_frame
-from cinetrack.tracking.protocol import Prompt, StepResult, as_prompts, check_frame, mask_of
+from cinetrack.tracking.protocol import Prompt, StepResult, as_prompts, check_frame, check_target, mask_of
 from cinetrack.tracking.signed_distance import signed_distance
 
-SMALLEST_SIDE_PX = 16  # below, the flow's pyramid has no level to work on
+# Smaller frames are padded: below, the flow's pyramid has no level to work on (found by trying all settings allowed).
+SMALLEST_SIDE_PX = 96
 
 
 @dataclass(frozen=True)
@@ -43,10 +44,17 @@ class RegistrationSettings:
     window_percentiles: tuple[float, float] = (0.5, 99.5)
 
     def __post_init__(self) -> None:
+        # OpenCV does not check its settings; beyond these bounds it fails or crashes.
+        for name, low, high in (
+            ("finest_scale", 0, 3),
+            ("patch_size_px", 4, 16),
+            ("patch_stride_px", 1, self.patch_size_px),
+            ("gradient_descent_iterations", 1, 1000),
+            ("variational_refinement_iterations", 0, 1000),
+        ):
+            if not low <= getattr(self, name) <= high:
+                raise InputError(f"registration {name}: expected {low} to {high}, found {getattr(self, name)}")
         low, high = self.window_percentiles
-        numbers = (self.patch_size_px, self.patch_stride_px, self.gradient_descent_iterations)
-        if self.finest_scale < 0 or min(numbers) < 1 or self.variational_refinement_iterations < 0:
-            raise InputError(f"registration settings: expected positive whole numbers, found {self}")
         if not 0 <= low < high <= 100:
             raise InputError(f"registration settings: expected percentiles 0 <= low < high <= 100, found {low}, {high}")
 
@@ -71,8 +79,8 @@ class RegistrationTracker:
 class _Reference:
     """A prompted frame, and the flow that leads from the latest frame to it."""
 
-    image: np.ndarray  # (H, W) uint8
-    flow: np.ndarray | None = None  # (H, W, 2) float32, (column, row) displacement in px
+    image: np.ndarray  # (H, W) uint8, padded where small
+    flow: np.ndarray | None = None  # (H, W, 2) float32, as the image; (column, row) displacement in px
 
 
 @dataclass(eq=False)
@@ -86,8 +94,6 @@ class RegistrationSession:
 
     def __init__(self, frame: np.ndarray, prompts: Sequence[Prompt], settings: RegistrationSettings) -> None:
         check_frame(frame)
-        if min(frame.shape) < SMALLEST_SIDE_PX:
-            raise InputError(f"frame: expected at least {SMALLEST_SIDE_PX} px a side to register, found {frame.shape}")
         self._shape = frame.shape
         self._flow_search = _flow_search(settings)
         self._window = _intensity_window(frame, settings.window_percentiles)
@@ -111,6 +117,7 @@ class RegistrationSession:
 
     def correct(self, prompt: Prompt, target: int = 0) -> StepResult:
         """Make the latest frame the target's reference."""
+        check_target(target, len(self.results))
         self._targets[target], self.results[target] = self._prompted(prompt)
         return self.results[target]
 
@@ -133,10 +140,10 @@ class RegistrationSession:
         mask = mask_of(prompt, self._shape, RegistrationTracker.name)
         shared = [t.reference for t in self._targets if t.reference.image is self._latest]
         target = _Target(shared[0] if shared else _Reference(self._latest), signed_distance(mask))
-        return target, StepResult(mask, target.distance)
+        return target, StepResult(mask.copy(), target.distance.copy())
 
     def _warped(self, target: _Target) -> StepResult:
-        where = self._grid + target.reference.flow
+        where = self._grid + target.reference.flow[: self._shape[0], : self._shape[1]]
         # Outside the reference the nearest edge value holds, so that a target cut by the border stays cut there.
         logits = cv2.remap(target.distance, where, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
         return StepResult(logits > 0, logits)
@@ -144,7 +151,9 @@ class RegistrationSession:
     def _to_8bit(self, frame: np.ndarray) -> np.ndarray:
         low, high = self._window
         values = finite_frame(frame)[0].astype(np.float64)
-        return np.clip((values - low) * (255.0 / (high - low)), 0, 255).astype(np.uint8)
+        image = np.clip((values - low) * (255.0 / (high - low)), 0, 255).astype(np.uint8)
+        missing = [max(SMALLEST_SIDE_PX - side, 0) for side in self._shape]
+        return np.pad(image, [(0, n) for n in missing], mode="edge") if any(missing) else image
 
 
 def _intensity_window(frame: np.ndarray, percentiles: tuple[float, float]) -> tuple[float, float]:

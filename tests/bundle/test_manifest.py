@@ -50,7 +50,7 @@ def test_every_shipped_bundle_opens(name):
         (lambda d: d["files"].update({"gone.bin": "0" * 64}), "gone.bin.*found none"),
         (lambda d: d["files"].update({"tracker.pt": "0" * 64}), "tracker.pt: expected sha256 0000"),
         (lambda d: d.update(tracker={"kind": "registration", "finest_scale": "1"}), "whole number"),
-        (lambda d: d.update(tracker={"kind": "registration", "patch_size_px": 0}), "positive"),
+        (lambda d: d.update(tracker={"kind": "registration", "patch_size_px": 0}), "patch_size_px: expected 4 to 16"),
         (lambda d: d.update(tracker={"kind": "registration", "window_percentiles": [5]}), "two numbers"),
         (lambda d: d.update(tracker={"kind": "registration", "window_percentiles": [99, 1]}), "low < high"),
         (lambda d: d.update(refiner={"folder": "r", "wings": 2}), "wings"),

@@ -254,7 +254,8 @@ def test_the_pins_cover_what_pyproject_asks_for():
                 package, version = line.split(";")[0].strip().split("==")
                 assert package not in pins, f"{package} is pinned twice"
                 pins[package] = version
-    for text in [*project["dependencies"], *project["optional-dependencies"]["test"]]:
+    extras = project["optional-dependencies"]
+    for text in [*project["dependencies"], *extras["label"], *extras["test"]]:
         wanted = Requirement(text)
         pinned = pins.get(canonicalize_name(wanted.name))
         assert pinned is not None, f"{wanted.name} is not pinned; see test/lock_requirements.py"

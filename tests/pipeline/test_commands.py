@@ -68,6 +68,40 @@ def truncate(path: Path) -> None:
     path.write_bytes(path.read_bytes()[:-200])
 
 
+def header(old: bytes, new: bytes):
+    def damage(folder: Path) -> None:
+        path = folder / "images/mri-linacs/series.mha"
+        content = path.read_bytes()
+        assert old in content
+        path.write_bytes(content.replace(old, new, 1))
+
+    return damage
+
+
+def series(array: np.ndarray, name: str = "series.mha"):
+    def replace(folder: Path) -> None:
+        (folder / "images/mri-linacs/series.mha").unlink()
+        sitk.WriteImage(sitk.GetImageFromArray(array), str(folder / "images/mri-linacs" / name))
+
+    return replace
+
+
+def mask(array: np.ndarray):
+    return lambda f: sitk.WriteImage(sitk.GetImageFromArray(array), str(f / "images/mri-linac-target/target.mha"))
+
+
+def cut_tif(folder: Path) -> None:
+    series(np.random.default_rng(0).random((72, 56, 8)).astype(np.float32), "series.tif")(folder)
+    truncate(folder / "images/mri-linacs/series.tif")
+
+
+def one_nan_and_an_empty_mask(folder: Path) -> None:
+    array = np.ones((72, 56, 8), np.float32)
+    array[0, 0, 0] = np.nan
+    series(array)(folder)
+    mask(np.zeros((72, 56, 1), np.uint8))(folder)
+
+
 def rgb(path: Path) -> None:
     sitk.WriteImage(sitk.GetImageFromArray(np.zeros((8, 72, 56, 3), np.uint8), isVector=True), str(path))
 
@@ -91,6 +125,22 @@ def rgb(path: Path) -> None:
         (lambda f: (f / "frame-rate.json").write_text("0"), "frame-rate.json"),
         (lambda f: (f / "b-field-strength.json").write_text('"0.35"'), "b-field-strength.json"),
         (lambda f: (f / "scanned-region.json").write_text("[]"), "scanned-region.json"),
+        (lambda f: (f / "scanned-region.json").write_text('"\\ud800"'), "scanned-region.json"),
+        (lambda f: (f / "frame-rate.json").write_text("9" * 5000), "frame-rate.json"),
+        (header(b"NDims = 3", b"NDims = 99"), "series.mha"),
+        (header(b"NDims = 3", b"NDims = -3"), "series.mha"),
+        (header(b"DimSize = 8", b"DimSize = 0"), "DimSize"),
+        (header(b"DimSize = 8 ", b"DimSize = "), "DimSize"),
+        (header(b"MET_USHORT", b"MET_STRING"), "ElementType"),
+        (header(b"BinaryData = True", b"BinaryData = False"), "BinaryData"),
+        (header(b"CompressedDataSize = ", b"CompressedDataSize = 1"), "series.mha"),
+        (header(b"CompressedDataSize = ", b"Comment = "), "CompressedDataSize"),
+        (series(np.zeros((72, 56), np.uint8)), "series.mha"),
+        (series(np.full((72, 56, 8), np.nan, np.float32)), "series.mha"),
+        (cut_tif, "series.tif"),
+        (mask(np.zeros((72, 56, 1), np.uint8)), "target.mha"),
+        (mask(np.ones((56, 72, 1), np.uint8)), "target.mha"),
+        (one_nan_and_an_empty_mask, "target.mha"),
     ],
 )
 def test_bad_input_is_one_line_exit_code_2_and_no_output(damage, named, platform_input, tmp_path):
@@ -101,6 +151,37 @@ def test_bad_input_is_one_line_exit_code_2_and_no_output(damage, named, platform
     for word in (named, "expected", "found"):
         assert word in done.stderr
     assert not (tmp_path / "output").exists()
+
+
+@pytest.mark.parametrize(
+    "replacement",
+    [
+        series(np.full((72, 56, 8), 7, np.uint8)),  # nothing to see
+        series(np.random.default_rng(0).random((72, 56, 8)).astype(np.float32), "series.tif"),
+        series(np.random.default_rng(0).random((72, 56, 1)).astype(np.float32)),  # nothing to track
+        series(np.random.default_rng(0).random((72, 56, 8)).astype(np.float32), "SERIES.mha"),
+        lambda f: (f / "images/mri-linacs/series.mha").rename(f / "images/mri-linacs/SERIES.MHA"),
+        lambda f: (f / "images/mri-linacs/folder.mha").mkdir(),
+    ],
+)
+def test_unusual_but_usable_series_are_tracked(replacement, platform_input, tmp_path):
+    replacement(platform_input)
+    done = infer(platform_input, tmp_path / "output", "--model", REGISTRATION)
+    assert done.returncode == 0 and done.stderr == "", done.stderr
+
+
+@pytest.mark.parametrize("output", ["file", "file/below"])
+def test_an_output_that_cannot_be_written_is_bad_input(output, platform_input, tmp_path):
+    (tmp_path / "file").touch()
+    done = infer(platform_input, tmp_path / output, "--model", REGISTRATION)
+    assert done.returncode == 2 and "writable output folder" in done.stderr and len(done.stderr.splitlines()) == 1
+
+
+def test_an_earlier_output_does_not_pass_for_a_bad_cases(platform_input, tmp_path):
+    assert infer(platform_input, tmp_path / "output", "--model", REGISTRATION).returncode == 0
+    truncate(platform_input / "images/mri-linacs/series.mha")
+    assert infer(platform_input, tmp_path / "output", "--model", REGISTRATION).returncode == 2
+    assert not list((tmp_path / "output").rglob("*.mha"))
 
 
 def test_an_absent_device_or_bundle_is_bad_input(platform_input, tmp_path):
@@ -152,6 +233,7 @@ def test_one_bad_case_does_not_stop_the_others(dataset, tmp_path, capsys):
 
 @pytest.mark.parametrize("names", [("RANK", "WORLD_SIZE"), ("SLURM_PROCID", "SLURM_NTASKS")])
 def test_processes_share_the_cases_without_overlap(dataset, tmp_path, monkeypatch, names):
+    monkeypatch.setenv("SLURM_STEP_ID", "0")
     found = []
     for rank in ("0", "1", "2"):
         monkeypatch.setenv(names[0], rank)
@@ -160,6 +242,28 @@ def test_processes_share_the_cases_without_overlap(dataset, tmp_path, monkeypatc
         assert main(["predict", str(dataset), "-o", str(out), "--model", REGISTRATION]) == 0
         found += [p.name for p in out.iterdir()] if out.exists() else []
     assert sorted(found) == ["A_001", "B_002"]
+
+
+def test_a_batch_script_without_srun_does_all_the_cases(dataset, tmp_path, monkeypatch):
+    monkeypatch.setenv("SLURM_PROCID", "0")
+    monkeypatch.setenv("SLURM_NTASKS", "4")
+    assert main(["predict", str(dataset), "-o", str(tmp_path / "out"), "--model", REGISTRATION]) == 0
+    assert sorted(p.name for p in (tmp_path / "out").iterdir()) == ["A_001", "B_002"]
+
+
+@pytest.mark.parametrize("values", [{"WORLD_SIZE": "2"}, {"RANK": "x", "WORLD_SIZE": "2"}, {"RANK": "2", "WORLD_SIZE": "2"}])
+def test_a_shard_that_cannot_be_is_bad_input(values, dataset, tmp_path, monkeypatch):
+    for name, value in values.items():
+        monkeypatch.setenv(name, value)
+    assert main(["predict", str(dataset), "-o", str(tmp_path / "out"), "--model", REGISTRATION]) == 2
+
+
+def test_a_record_without_its_masks_is_not_done(dataset, tmp_path):
+    arguments = ["predict", str(dataset), "-o", str(tmp_path / "out"), "--model", REGISTRATION]
+    assert main(arguments) == 0
+    shutil.rmtree(tmp_path / "out/A_001/images")
+    assert main(arguments) == 0
+    assert (tmp_path / "out/A_001/images/mri-linac-series-targets/output.mha").exists()
 
 
 def test_predict_takes_a_platform_input_folder(platform_input, tmp_path):

@@ -120,6 +120,28 @@ def test_a_later_prompt_equals_stock_that_keeps_corrected_frames_as_prompted_one
         np.testing.assert_allclose(session.step(frames[index]).logits, expected[index][0], atol=TOLERANCE, rtol=0)
 
 
+def test_two_clicks_in_turn_on_a_later_frame_equal_stock(multimask_bundle, drifting_series, tmp_path):
+    frames, masks = drifting_series[0][:7], drifting_series[1]
+    stock = stock_from_yaml(
+        multimask_bundle / "tracker.yaml", multimask_bundle / "tracker.pt", add_all_frames_to_correct_as_cond=True
+    )
+    state = stock_state(stock, write_frames(tmp_path / "frames", frames))
+    stock.add_new_mask(state, 0, 1, masks[0])
+    stock_propagate(stock, state, 0, 4)
+    stock.add_new_points_or_box(state, 4, 1, points=[[38.0, 48.0]], labels=[1])
+    stock.add_new_points_or_box(state, 4, 1, points=[[12.0, 70.0]], labels=[0], clear_old_points=False)
+    expected = stock_propagate(stock, state, 4, 2)
+
+    session = tracker_from(multimask_bundle).start(frames[0], masks[0], num_frames=7)
+    for frame in frames[1:5]:
+        session.step(frame)
+    session.correct(PointPrompt(points=((48.0, 38.0),), positive=(True,)))
+    both = PointPrompt(points=((48.0, 38.0), (70.0, 12.0)), positive=(True, False))
+    np.testing.assert_allclose(session.correct(both).logits, expected[4][0], atol=TOLERANCE, rtol=0)
+    for index in (5, 6):
+        np.testing.assert_allclose(session.step(frames[index]).logits, expected[index][0], atol=TOLERANCE, rtol=0)
+
+
 @pytest.mark.slow
 def test_a_published_configuration_with_metas_checkpoint_format_equals_stock(drifting_series, tmp_path):
     # Meta's files hold {"model": state_dict}; the weights here are random, the architecture is SAM2.1-Small's.

@@ -8,10 +8,13 @@ from pathlib import Path
 import numpy as np
 import psutil
 import pytest
+import torch
 
 from cinetrack import load_tracker
 from cinetrack.errors import InputError
 from cinetrack.tracking import BoxPrompt, MaskPrompt, PointPrompt
+from cinetrack.tracking.registration import RegistrationSettings, RegistrationTracker
+from cinetrack.tracking.sam2.image_transform import mask_to_tensor
 
 RESOURCES = Path(__file__).resolve().parents[2] / "resources"
 BUNDLES = ["default", "registration", "static"]
@@ -131,11 +134,67 @@ def test_a_frame_that_is_constant_or_not_finite_does_not_stop_the_stream(tracker
         (np.zeros((96, 80)), np.zeros((96, 80), bool), "no pixel set"),
         (np.zeros((96, 80)), np.full((96, 80), 3), "binary"),
         (np.zeros((96, 80)), [], "at least one target"),
+        (np.zeros((96, 80)), None, "found NoneType"),
+        (np.zeros((96, 80)), [[1, 2]], "found list"),
+        ([[0, 1], [1, 0]], np.ones((2, 2), bool), "found list"),
     ],
 )
 def test_an_unusable_start_is_refused(tracker, frame, prompt, message):
     with pytest.raises(InputError, match=message):
         tracker.start(frame, prompt)
+
+
+@pytest.mark.parametrize("target", [1, -1])
+def test_a_correction_of_no_target_is_refused(tracker, target, drifting_series):
+    session = tracker.start(drifting_series[0][0], drifting_series[1][0])
+    with pytest.raises(InputError, match="from 0 to 0"):
+        session.correct(MaskPrompt(drifting_series[1][0]), target)
+
+
+def test_results_are_the_callers_to_change(tracker, drifting_series):
+    frames, masks = drifting_series
+    expected = run(tracker, frames[:4], masks[0])
+    given = masks[0].copy()
+    session = tracker.start(frames[0], given)
+    given[:] = False
+    for result in session.results:
+        result.mask[:], result.logits[:] = False, -9
+    for t in range(1, 4):
+        result = session.step(frames[t])
+        np.testing.assert_array_equal(result.mask, expected[t])
+        result.mask[:], result.logits[:] = True, 9
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (1, 30), (7, 5), (15, 200), (97, 16)])
+def test_frames_of_any_size_are_tracked(tracker, shape):
+    rng = np.random.default_rng(1)
+    frames, mask = rng.integers(0, 999, (4, *shape)).astype(np.uint16), np.zeros(shape, bool)
+    mask[: shape[0] // 2 + 1, : shape[1] // 2 + 1] = True
+    for result in run(tracker, frames, mask):
+        assert result.shape == shape
+
+
+def test_a_target_of_one_pixel_still_prompts_a_model_of_a_smaller_input():
+    mask = np.zeros((450, 450), bool)
+    mask[200, 220] = True
+    prompt = mask_to_tensor(mask, 256, torch.device("cpu"))
+    assert 1 <= prompt.sum() <= 4
+
+
+@pytest.mark.parametrize("finest_scale", [0, 3])
+@pytest.mark.parametrize(("patch", "stride"), [(4, 1), (4, 4), (8, 3), (16, 1), (16, 16)])
+def test_the_extremes_of_the_registration_settings_run(finest_scale, patch, stride, drifting_series):
+    frames, masks = drifting_series
+    settings = RegistrationSettings(finest_scale, patch, stride)
+    for shape in ((5, 6), (96, 80)):
+        session = RegistrationTracker(settings).start(frames[0][: shape[0], : shape[1]], np.ones(shape, bool))
+        assert session.step(frames[1][: shape[0], : shape[1]]).mask.any()
+
+
+@pytest.mark.parametrize("settings", [{"patch_stride_px": 9}, {"patch_size_px": 100}, {"finest_scale": -1}])
+def test_registration_settings_that_opencv_cannot_run_are_refused(settings):
+    with pytest.raises(InputError, match=next(iter(settings))):
+        RegistrationSettings(**settings)
 
 
 def test_a_frame_of_another_shape_is_refused(tracker, drifting_series):

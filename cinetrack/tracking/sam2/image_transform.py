@@ -51,7 +51,8 @@ def mask_to_tensor(mask: np.ndarray, image_size: int, device: torch.device) -> t
     resized = torch.nn.functional.interpolate(
         tensor, size=(image_size, image_size), mode="bilinear", align_corners=False, antialias=True
     )
-    return (resized >= 0.5).float()
+    # A target of a pixel or two on a large frame covers no half of any pixel here; stock SAM2 loses it at once.
+    return (resized >= min(0.5, float(resized.max()))).float()
 
 
 def points_to_tensors(

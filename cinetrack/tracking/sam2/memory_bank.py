@@ -29,7 +29,7 @@ class MemoryBank:
 
     def remember_prompted(self, frame_index: int, output: FrameOutput) -> None:
         """Keep a prompted frame's memory for good; it replaces an unprompted one of the same frame."""
-        self.output_dict["non_cond_frame_outputs"].pop(frame_index, None)
+        self.forget(frame_index)
         self.output_dict["cond_frame_outputs"][frame_index] = _compact(output)
 
     def remember(self, frame_index: int, output: FrameOutput) -> None:
@@ -40,6 +40,15 @@ class MemoryBank:
             age = frame_index + 1 - index
             if age > max(self._features_reach, self._pointers_reach):
                 del past[index]
+
+    def is_only_prompted_frame(self, frame_index: int) -> bool:
+        """Whether the target was prompted on this frame and on no other."""
+        return list(self.output_dict["cond_frame_outputs"]) == [frame_index]
+
+    def forget(self, frame_index: int) -> None:
+        """Drop what was remembered of a frame, where anything was."""
+        for memories in self.output_dict.values():
+            memories.pop(frame_index, None)
 
     def copy(self) -> MemoryBank:
         """A bank that forgets and learns by itself; the memories, which nothing changes, are shared."""

@@ -25,6 +25,7 @@ from cinetrack.tracking.protocol import (
     as_prompts,
     check_frame,
     check_prompt,
+    check_target,
 )
 from cinetrack.tracking.sam2.architecture import build_network, load_weights_into
 from cinetrack.tracking.sam2.image_transform import (
@@ -126,9 +127,12 @@ class Sam2Session:
         As with stock SAM2's `add_all_frames_to_correct_as_cond`: clicks and boxes are decoded together with the
         memory and the mask found so far; a mask is taken as it is.
         """
+        check_target(target, len(self.results))
+        check_prompt(prompt, self._shape)
         bank = self._banks[target]
-        known = self._frame_index in bank.output_dict["cond_frame_outputs"]
-        first = known and len(bank.output_dict["cond_frame_outputs"]) == 1
+        first = bank.is_only_prompted_frame(self._frame_index)
+        if not first:
+            bank.forget(self._frame_index)  # a frame must not attend to what an earlier correction made of itself
         fed_back = self._low_res_logits[target].clamp(-FED_BACK_LOGIT_LIMIT, FED_BACK_LOGIT_LIMIT)
         self._low_res_logits[target], self.results[target] = self._prompted(bank, prompt, first, fed_back)
         return self.results[target]
@@ -136,6 +140,7 @@ class Sam2Session:
     @torch.inference_mode()
     def add_target(self, prompt: Prompt) -> StepResult:
         """One more target, whose first frame is the latest one."""
+        check_prompt(prompt, self._shape)
         bank = MemoryBank(self._tracker.network)
         low_res_logits, result = self._prompted(bank, prompt, first=True, fed_back=None)
         self._banks.append(bank)
@@ -163,7 +168,6 @@ class Sam2Session:
         self, bank: MemoryBank, prompt: Prompt, first: bool, fed_back: torch.Tensor | None
     ) -> tuple[torch.Tensor, StepResult]:
         """Decode a prompt on the latest frame and remember what came of it; returns its logits and its result."""
-        check_prompt(prompt, self._shape)
         network, device = self._tracker.network, self._tracker.device
         inputs: dict[str, Any] = {}
         if isinstance(prompt, MaskPrompt):
@@ -188,7 +192,7 @@ class Sam2Session:
         bank.remember_prompted(self._frame_index, output)
         result = self._result(output, iou)
         if isinstance(prompt, MaskPrompt):  # resizing to the model's square and back would alter the given outline
-            result = StepResult(prompt.mask, result.logits, result.object_score, result.predicted_iou)
+            result = StepResult(prompt.mask.copy(), result.logits, result.object_score, result.predicted_iou)
         return output["pred_masks"], result
 
     def _track(
@@ -215,7 +219,8 @@ class Sam2Session:
                 run_mem_encoder=run_mem_encoder,
                 prev_sam_mask_logits=prev_sam_mask_logits,
             )
-        return output, 1.0 if mask_inputs is not None else predicted_iou.value
+        taken_as_is = mask_inputs is not None and self._tracker.network.use_mask_input_as_output_without_sam
+        return output, 1.0 if taken_as_is else predicted_iou.value
 
     def _result(self, output: dict[str, Any], iou: float) -> StepResult:
         logits = logits_to_frame(output["pred_masks"], self._shape)
