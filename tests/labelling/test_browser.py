@@ -240,6 +240,23 @@ def test_propagation_can_be_cancelled_and_goes_on_later(tmp_path, new_labeller, 
         assert int(maximum) == 479
 
 
+def test_the_last_label_is_followed_by_thanks_and_not_by_an_error(tmp_path, dataset, new_labeller):
+    with serving(dataset, tmp_path / "store", bundle="static") as url:
+        labeller = new_labeller().arrive(url)
+        labeller.draw_box(*DISC)
+        labeller.says("1 box")
+        labeller.press("accept")
+        labeller.says("is stored. Draw a box")
+        labeller.ready()
+        labeller.open_section("Bad image")
+        labeller.page.fill("#comment textarea", "motion")
+        labeller.press("bad")
+        labeller.says("All sequences are labelled")
+        labeller.page.wait_for_timeout(1500)  # what the emptied page sends must not replace the message
+        labeller.says("All sequences are labelled")
+        assert "2 of 2 sequences" in labeller.page.locator("#title").inner_text()
+
+
 def test_only_those_with_the_password_come_in(tmp_path, dataset, new_labeller):
     add_user(tmp_path / "users.json", "anna", "correct horse")
     with serving(dataset, tmp_path / "store", "--auth", str(tmp_path / "users.json")) as url:

@@ -75,8 +75,8 @@ class Callbacks:
     @with_messages
     def boxes_drawn(self, payload: Any, frame: Any, request: gr.Request) -> Updates:
         """Boxes were drawn, moved or deleted: on frame 0 they are remembered at once."""
-        person, workspace = self._desk(request)
-        if whole_number(frame, 0, len(workspace.frames) - 1) > 0:
+        person, workspace = self._desk_if_any(request)
+        if workspace is None or whole_number(frame, 0, len(workspace.frames) - 1) > 0:
             return {}
         if not workspace.draw_boxes(boxes_from(payload, workspace.display, workspace.draft.boxes)):
             return {}
@@ -140,20 +140,24 @@ class Callbacks:
     @with_messages
     def show_frame(self, frame: Any, tool: Any, request: gr.Request) -> Updates:
         """The slider or the tool was moved."""
-        _, workspace = self._desk(request)
+        _, workspace = self._desk_if_any(request)
+        if workspace is None:
+            return {}
         return self._pictures(workspace, whole_number(frame, 0, len(workspace.frames) - 1), tool)
 
     @with_messages
     def set_window(self, level: Any, width: Any, frame: Any, tool: Any, request: gr.Request) -> Updates:
         """The window was moved."""
-        _, workspace = self._desk(request)
+        _, workspace = self._desk_if_any(request)
+        if workspace is None:
+            return {}
         workspace.window = workspace.full_window.adjusted(float(level), float(width))
         return self._pictures(workspace, whole_number(frame, 0, len(workspace.frames) - 1), tool)
 
     @with_messages
     def film(self, request: gr.Request) -> Updates:
         """The looping film, with masks once there are some on every frame; none where there is no sequence."""
-        workspace = self._service.workspace(request.session_hash, self._identity.person(request))
+        _, workspace = self._desk_if_any(request)
         if workspace is None:
             return {}
         path = self._films / f"{request.session_hash}.webm"
@@ -225,9 +229,13 @@ class Callbacks:
         logger.error("labelling: a callback failed", exc_info=error)
         return {self._page.message: pieces.message("Something went wrong on the server; its log says what.", bad=True)}
 
-    def _desk(self, request: gr.Request) -> tuple[Person, Workspace]:
+    def _desk_if_any(self, request: gr.Request) -> tuple[Person, Workspace | None]:
+        """For events that Gradio also fires when a page is filled or emptied, not only when a person acts."""
         person = self._identity.person(request)
-        workspace = self._service.workspace(request.session_hash, person)
+        return person, self._service.workspace(request.session_hash, person)
+
+    def _desk(self, request: gr.Request) -> tuple[Person, Workspace]:
+        person, workspace = self._desk_if_any(request)
         if workspace is None:
             raise InputError("There is no sequence on this page; reload it")
         return person, workspace
@@ -272,7 +280,9 @@ class Callbacks:
         """All that may change with the drawing."""
         page = self._page
         count = workspace.draft.object_count
-        choices = list(range(1, max(1, min(count + (index > 0), MOST_OBJECTS)) + 1))
+        choices: list[tuple[str, int]] = [(str(number), number) for number in range(1, max(1, count) + 1)]
+        if 0 < count < MOST_OBJECTS and index > 0:
+            choices.append(("new", count + 1))
         last = len(workspace.frames) - 1
         return {
             **self._pictures(workspace, index, tool),
