@@ -133,12 +133,17 @@ def test_a_correction_on_a_later_frame_is_stored_with_its_frame_and_tracked_from
     labeller.choose("Add point")
     labeller.drag((34.0, 28.0))
     labeller.page.wait_for_timeout(1000)
+    labeller.page.locator("#target").get_by_text("new").click()
+    labeller.choose("Brush")
+    labeller.drag((8, 42), (14, 42))
+    labeller.page.wait_for_timeout(1000)
     labeller.press("propagate")
     labeller.says("Look through the frames")
     labeller.press("accept")
     labeller.says(f"{case_id} is stored")
     label = book.read(book.current(case_id))
-    assert [given.frame for given in label.prompts] == [0, 4]
+    assert [(given.frame, given.object_number) for given in label.prompts] == [(0, 1), (4, 1), (4, 2)]
+    assert label.prompts[2].prompt.mask[8:14, 42].all()
     box, point = label.prompts[1].drawn
     assert_same_box(box, (24, 18, 46, 40))
     assert point.points[0] == pytest.approx((34.0, 28.0), abs=0.35) and point.positive == (True,)

@@ -96,7 +96,7 @@ class Callbacks:
             return self._view(workspace, person, 0, tool, CHECK)
         if len(boxes) != 1:
             raise InputError(f"boxes: expected one around object {target} on this frame, found {len(boxes)}")
-        workspace.correct(index, whole_number(target, 1, MOST_OBJECTS), boxes[0])
+        workspace.correct(index, _object(target), boxes[0])
         return self._view(workspace, person, index, tool, STALE)
 
     @with_messages
@@ -104,7 +104,7 @@ class Callbacks:
         """A click or a brush stroke on the picture."""
         person, workspace = self._desk(request)
         index = whole_number(frame, 0, len(workspace.frames) - 1)
-        number, path = whole_number(target, 1, MOST_OBJECTS), path_from(data, workspace.display)
+        number, path = _object(target), path_from(data, workspace.display)
         if tool in (BRUSH, ERASER):
             workspace.paint(index, number, path, whole_number(radius, 1, 20), erase=tool == ERASER)
         else:
@@ -280,16 +280,12 @@ class Callbacks:
         """All that may change with the drawing."""
         page = self._page
         count = workspace.draft.object_count
-        choices: list[tuple[str, int]] = [(str(number), number) for number in range(1, max(1, count) + 1)]
-        if 0 < count < MOST_OBJECTS and index > 0:
-            choices.append(("new", count + 1))
         last = len(workspace.frames) - 1
         return {
             **self._pictures(workspace, index, tool),
             page.message: pieces.message(text),
             page.memory: self._memory(workspace, person),
             page.objects: pieces.objects(workspace),
-            page.target: gr.update(choices=choices),
             page.frame: gr.update(maximum=max(last, 1), value=index, visible=True if count else "hidden"),
             page.masks: gr.update(variant="secondary" if workspace.masks_are_current else "primary"),
             page.propagate: gr.update(
@@ -305,9 +301,15 @@ class Callbacks:
         objects = workspace.objects_on(index)
         if objects is not None:
             picture = workspace.display.overlay(picture, objects)
+        count = workspace.draft.object_count
+        choices: list[tuple[str, int]] = [(str(number), number) for number in range(1, max(1, count) + 1)]
+        if index > 0 and 0 < count < MOST_OBJECTS:
+            choices.append(("new", count + 1))
+        targets = {page.target: gr.update(choices=choices)}
         if tool != BOX:
             shown = "hidden" if tool not in (BRUSH, ERASER) else True
             return {
+                **targets,
                 page.boxes: gr.update(visible="hidden"),
                 page.canvas: gr.update(value=pieces.data_url(picture), visible=True),
                 page.radius: gr.update(visible=shown),
@@ -316,6 +318,7 @@ class Callbacks:
         colours = [colour_of(number) for number in range(1, len(drawn) + 1)]
         value = {"image": picture, "boxes": boxes_for(drawn, colours, workspace.display)}
         return {
+            **targets,
             page.boxes: gr.update(value=value, visible=True),
             page.canvas: gr.update(visible="hidden"),
             page.radius: gr.update(visible="hidden"),
@@ -328,3 +331,9 @@ class Callbacks:
             "after": workspace.after,
             "draft": draft_to_json(workspace.draft),
         }
+
+
+def _object(target: Any) -> int:
+    if target is None:
+        raise InputError("object: expected a choice, found none; choose one beside the tools")
+    return whole_number(target, 1, MOST_OBJECTS)
