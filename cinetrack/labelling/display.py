@@ -17,7 +17,7 @@ from cinetrack.labelling.index_masks import colour_of
 from cinetrack.sequence.intensity import finite_frame
 from cinetrack.tracking import BoxPrompt
 
-LONGEST_SIDE_PX = 640  # of the displayed picture: it and the controls fit a laptop's screen
+LONGEST_SIDE_PX = 560  # of the displayed picture: it and the controls fit a laptop's screen
 WINDOW_PERCENTILE = 99.0
 
 

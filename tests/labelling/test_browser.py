@@ -133,12 +133,17 @@ def test_a_correction_on_a_later_frame_is_stored_with_its_frame_and_tracked_from
     labeller.choose("Add point")
     labeller.drag((34.0, 28.0))
     labeller.page.wait_for_timeout(1000)
+    labeller.page.locator("#target").get_by_text("new").click()
+    labeller.choose("Brush")
+    labeller.drag((8, 42), (14, 42))
+    labeller.page.wait_for_timeout(1000)
     labeller.press("propagate")
     labeller.says("Look through the frames")
     labeller.press("accept")
     labeller.says(f"{case_id} is stored")
     label = book.read(book.current(case_id))
-    assert [given.frame for given in label.prompts] == [0, 4]
+    assert [(given.frame, given.object_number) for given in label.prompts] == [(0, 1), (4, 1), (4, 2)]
+    assert label.prompts[2].prompt.mask[8:14, 42].all()
     box, point = label.prompts[1].drawn
     assert_same_box(box, (24, 18, 46, 40))
     assert point.points[0] == pytest.approx((34.0, 28.0), abs=0.35) and point.positive == (True,)
@@ -238,6 +243,23 @@ def test_propagation_can_be_cancelled_and_goes_on_later(tmp_path, new_labeller, 
         assert 0 < int(text.split("frame ")[1].strip(".")) < 479
         maximum = labeller.page.locator("#frame input[type=range]").get_attribute("max")
         assert int(maximum) == 479
+
+
+def test_the_last_label_is_followed_by_thanks_and_not_by_an_error(tmp_path, dataset, new_labeller):
+    with serving(dataset, tmp_path / "store", bundle="static") as url:
+        labeller = new_labeller().arrive(url)
+        labeller.draw_box(*DISC)
+        labeller.says("1 box")
+        labeller.press("accept")
+        labeller.says("is stored. Draw a box")
+        labeller.ready()
+        labeller.open_section("Bad image")
+        labeller.page.fill("#comment textarea", "motion")
+        labeller.press("bad")
+        labeller.says("All sequences are labelled")
+        labeller.page.wait_for_timeout(1500)  # what the emptied page sends must not replace the message
+        labeller.says("All sequences are labelled")
+        assert "2 of 2 sequences" in labeller.page.locator("#title").inner_text()
 
 
 def test_only_those_with_the_password_come_in(tmp_path, dataset, new_labeller):

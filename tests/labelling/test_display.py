@@ -67,7 +67,7 @@ def test_the_overlay_lies_on_its_object_and_nowhere_else():
 
 
 def test_unequal_spacing_is_shown_with_square_pixels():
-    assert Display.of((100, 100), (2.0, 1.0)).shape == (640, 320)
+    assert Display.of((100, 100), (2.0, 1.0)).shape == (560, 280)
 
 
 def test_a_box_beside_the_image_is_refused_and_one_across_its_edge_is_cut():

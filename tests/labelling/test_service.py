@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from cinetrack.bundle import open_bundle
+from cinetrack.bundle.assembly import create_bundle
 from cinetrack.errors import InputError
 from cinetrack.labelling.label_book import Flag, LabelConflict
 from cinetrack.labelling.service import LabellingService, Person, draft_to_json
@@ -154,3 +155,21 @@ def test_people_propagating_at_once_all_get_what_one_alone_gets(make_service):
         thread.join()
     for frame in range(8):  # both sequences hold the same frames
         np.testing.assert_array_equal(spaces[0].objects_on(frame), spaces[1].objects_on(frame))
+
+
+def test_with_sam2_as_segmenter_masks_have_scores_and_later_boxes_reach_the_tracker_as_they_are(dataset, tmp_path):
+    source = RESOURCES / "default"
+    create_bundle(
+        tmp_path / "boxes", str(source / "tracker.pt"), str(source / "tracker.yaml"), box_segmenter="sam2"
+    )
+    model = load_model(open_bundle(tmp_path / "boxes"), "cpu")
+    service = LabellingService(find_cases(dataset), open_files(str(tmp_path / "s")), model, np.random.default_rng(0))
+    workspace = service.next_sequence("p1", ANNA)
+    workspace.draw_boxes([DISC])
+    list(workspace.propagate())
+    workspace.correct(4, 1, BoxPrompt(22, 18, 44, 40))
+    assert not workspace.track_is_current
+    list(workspace.propagate())
+    label = service.book.read(service.submit("p1", ANNA))
+    assert label.meta.segmenter == "sam2" and 0 <= label.scores[0] <= 1
+    assert label.prompts[1].prompt == BoxPrompt(22, 18, 44, 40) and label.prompts[1].drawn == ()

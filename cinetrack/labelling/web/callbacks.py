@@ -75,8 +75,8 @@ class Callbacks:
     @with_messages
     def boxes_drawn(self, payload: Any, frame: Any, request: gr.Request) -> Updates:
         """Boxes were drawn, moved or deleted: on frame 0 they are remembered at once."""
-        person, workspace = self._desk(request)
-        if whole_number(frame, 0, len(workspace.frames) - 1) > 0:
+        person, workspace = self._desk_if_any(request)
+        if workspace is None or whole_number(frame, 0, len(workspace.frames) - 1) > 0:
             return {}
         if not workspace.draw_boxes(boxes_from(payload, workspace.display, workspace.draft.boxes)):
             return {}
@@ -96,7 +96,7 @@ class Callbacks:
             return self._view(workspace, person, 0, tool, CHECK)
         if len(boxes) != 1:
             raise InputError(f"boxes: expected one around object {target} on this frame, found {len(boxes)}")
-        workspace.correct(index, whole_number(target, 1, MOST_OBJECTS), boxes[0])
+        workspace.correct(index, _object(target), boxes[0])
         return self._view(workspace, person, index, tool, STALE)
 
     @with_messages
@@ -104,7 +104,7 @@ class Callbacks:
         """A click or a brush stroke on the picture."""
         person, workspace = self._desk(request)
         index = whole_number(frame, 0, len(workspace.frames) - 1)
-        number, path = whole_number(target, 1, MOST_OBJECTS), path_from(data, workspace.display)
+        number, path = _object(target), path_from(data, workspace.display)
         if tool in (BRUSH, ERASER):
             workspace.paint(index, number, path, whole_number(radius, 1, 20), erase=tool == ERASER)
         else:
@@ -140,20 +140,24 @@ class Callbacks:
     @with_messages
     def show_frame(self, frame: Any, tool: Any, request: gr.Request) -> Updates:
         """The slider or the tool was moved."""
-        _, workspace = self._desk(request)
+        _, workspace = self._desk_if_any(request)
+        if workspace is None:
+            return {}
         return self._pictures(workspace, whole_number(frame, 0, len(workspace.frames) - 1), tool)
 
     @with_messages
     def set_window(self, level: Any, width: Any, frame: Any, tool: Any, request: gr.Request) -> Updates:
         """The window was moved."""
-        _, workspace = self._desk(request)
+        _, workspace = self._desk_if_any(request)
+        if workspace is None:
+            return {}
         workspace.window = workspace.full_window.adjusted(float(level), float(width))
         return self._pictures(workspace, whole_number(frame, 0, len(workspace.frames) - 1), tool)
 
     @with_messages
     def film(self, request: gr.Request) -> Updates:
         """The looping film, with masks once there are some on every frame; none where there is no sequence."""
-        workspace = self._service.workspace(request.session_hash, self._identity.person(request))
+        _, workspace = self._desk_if_any(request)
         if workspace is None:
             return {}
         path = self._films / f"{request.session_hash}.webm"
@@ -225,9 +229,13 @@ class Callbacks:
         logger.error("labelling: a callback failed", exc_info=error)
         return {self._page.message: pieces.message("Something went wrong on the server; its log says what.", bad=True)}
 
-    def _desk(self, request: gr.Request) -> tuple[Person, Workspace]:
+    def _desk_if_any(self, request: gr.Request) -> tuple[Person, Workspace | None]:
+        """For events that Gradio also fires when a page is filled or emptied, not only when a person acts."""
         person = self._identity.person(request)
-        workspace = self._service.workspace(request.session_hash, person)
+        return person, self._service.workspace(request.session_hash, person)
+
+    def _desk(self, request: gr.Request) -> tuple[Person, Workspace]:
+        person, workspace = self._desk_if_any(request)
         if workspace is None:
             raise InputError("There is no sequence on this page; reload it")
         return person, workspace
@@ -272,14 +280,12 @@ class Callbacks:
         """All that may change with the drawing."""
         page = self._page
         count = workspace.draft.object_count
-        choices = list(range(1, max(1, min(count + (index > 0), MOST_OBJECTS)) + 1))
         last = len(workspace.frames) - 1
         return {
             **self._pictures(workspace, index, tool),
             page.message: pieces.message(text),
             page.memory: self._memory(workspace, person),
             page.objects: pieces.objects(workspace),
-            page.target: gr.update(choices=choices),
             page.frame: gr.update(maximum=max(last, 1), value=index, visible=True if count else "hidden"),
             page.masks: gr.update(variant="secondary" if workspace.masks_are_current else "primary"),
             page.propagate: gr.update(
@@ -295,9 +301,15 @@ class Callbacks:
         objects = workspace.objects_on(index)
         if objects is not None:
             picture = workspace.display.overlay(picture, objects)
+        count = workspace.draft.object_count
+        choices: list[tuple[str, int]] = [(str(number), number) for number in range(1, max(1, count) + 1)]
+        if index > 0 and 0 < count < MOST_OBJECTS:
+            choices.append(("new", count + 1))
+        targets = {page.target: gr.update(choices=choices)}
         if tool != BOX:
             shown = "hidden" if tool not in (BRUSH, ERASER) else True
             return {
+                **targets,
                 page.boxes: gr.update(visible="hidden"),
                 page.canvas: gr.update(value=pieces.data_url(picture), visible=True),
                 page.radius: gr.update(visible=shown),
@@ -306,6 +318,7 @@ class Callbacks:
         colours = [colour_of(number) for number in range(1, len(drawn) + 1)]
         value = {"image": picture, "boxes": boxes_for(drawn, colours, workspace.display)}
         return {
+            **targets,
             page.boxes: gr.update(value=value, visible=True),
             page.canvas: gr.update(visible="hidden"),
             page.radius: gr.update(visible="hidden"),
@@ -318,3 +331,9 @@ class Callbacks:
             "after": workspace.after,
             "draft": draft_to_json(workspace.draft),
         }
+
+
+def _object(target: Any) -> int:
+    if target is None:
+        raise InputError("object: expected a choice, found none; choose one beside the tools")
+    return whole_number(target, 1, MOST_OBJECTS)

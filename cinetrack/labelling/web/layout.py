@@ -59,11 +59,9 @@ def lay_out(hub_sign_in: bool) -> Page:
     with gr.Row():
         with gr.Column(scale=3, min_width=320):
             with gr.Row(elem_id="tools"):
-                tool = gr.Radio(list(TOOLS), value=BOX, label="Tool", elem_id="tool", scale=3, min_width=260)
-                target = gr.Radio([1], value=1, label="Object", elem_id="target", scale=1, min_width=120)
-            radius = gr.Slider(
-                1, 20, value=4, step=1, label="Brush radius (pixels)", elem_id="radius", visible="hidden"
-            )
+                tool = gr.Radio(list(TOOLS), value=BOX, label="Tool", elem_id="tool", scale=5, min_width=260)
+                target = gr.Radio([1], value=1, label="Object", elem_id="target", scale=2, min_width=120)
+            frame = gr.Slider(0, 1, value=0, step=1, label="Frame", elem_id="frame", interactive=True, visible="hidden")
             boxes = image_annotator(
                 elem_id="boxes", sources=[], show_label=False, disable_edit_boxes=True, box_min_size=4,
                 show_clear_button=False, show_download_button=False, show_share_button=False, boxes_alpha=0.0,
@@ -72,7 +70,9 @@ def lay_out(hub_sign_in: bool) -> Page:
             canvas = gr.HTML(
                 elem_id="canvas", html_template=CANVAS, visible="hidden", js_on_load=(HERE / "canvas.js").read_text()
             )
-            frame = gr.Slider(0, 1, value=0, step=1, label="Frame", elem_id="frame", interactive=True, visible="hidden")
+            radius = gr.Slider(
+                1, 20, value=4, step=1, label="Brush radius (pixels)", elem_id="radius", visible="hidden"
+            )
         with gr.Column(scale=2, min_width=280):
             with gr.Row():
                 masks = gr.Button("1 Masks", variant="primary", elem_id="masks", min_width=90)
