@@ -28,10 +28,10 @@ sys.path[:0] = [str(ROOT), str(ROOT / "tests" / "tracking"), str(ROOT / "tests" 
 LENGTHS = (50, 500)  # frames; equal peak memory at both means memory does not grow with the sequence
 WARM_UP = 5  # frames not timed: the first ones fill caches
 TRACKERS = {
-    "SAM2, ours": ("sam2", "default"),
-    "SAM2, stock video predictor": ("stock-sam2", "default"),
-    "registration": ("sam2", "registration"),
-    "static": ("sam2", "static"),
+    "SAM2, ours": ("ours", "default"),
+    "SAM2, stock video predictor": ("stock", "default"),
+    "registration": ("ours", "registration"),
+    "static": ("ours", "static"),
 }
 
 
@@ -111,7 +111,7 @@ def work(args: argparse.Namespace) -> dict:
         masks, seconds = runner(args, frames, mask)
     else:
         method, bundle = TRACKERS[name]
-        runner = track_ours if method == "sam2" else track_stock
+        runner = track_ours if method == "ours" else track_stock
         masks, seconds = runner(ROOT / "resources" / bundle, frames, mask, args.device)
     with tempfile.NamedTemporaryFile(suffix=".npy", delete=False) as file:
         np.save(file, masks)
