@@ -151,7 +151,9 @@ def box_seeds(box: BoxPrompt, shape: tuple[int, int]) -> np.ndarray:
     rows, columns = np.mgrid[: shape[0], : shape[1]] + 0.5
     height, width = box.bottom - box.top, box.right - box.left
     # Distance from the box's centre: 1 on the ellipse that the box just holds.
-    away = np.hypot((rows - (box.top + box.bottom) / 2) / (height / 2), (columns - (box.left + box.right) / 2) / (width / 2))
+    away = np.hypot(
+        (rows - (box.top + box.bottom) / 2) / (height / 2), (columns - (box.left + box.right) / 2) / (width / 2)
+    )
     inside = (rows > box.top) & (rows < box.bottom) & (columns > box.left) & (columns < box.right)
     seeds[inside] = cv2.GC_PR_BGD
     seeds[inside & (away < 1)] = cv2.GC_PR_FGD

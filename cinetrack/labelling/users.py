@@ -1,6 +1,6 @@
 """Who may sign in: a json file of names and scrypt hashes.
 
-    {"users": {"anna": "scrypt$16384$8$1$<salt>$<hash>"}}       (salt and hash in hexadecimal)
+{"users": {"anna": "scrypt$16384$8$1$<salt>$<hash>"}}       (salt and hash in hexadecimal)
 """
 
 from __future__ import annotations

@@ -44,7 +44,9 @@ def finish(process: subprocess.Popen) -> tuple[int, str, str]:
 def submit(store, case_id: str, masks: np.ndarray, frame_count: int, after: int = 0) -> None:
     meta = LabelMeta(case_id, case_id, "label", "anna", "2026-01-01", "0.1.0", frame_count, "x", "f" * 64, "grabcut")
     picture = masks.astype(np.uint8)
-    LabelBook(open_files(str(store))).submit(Label(meta, picture, [GivenPrompt(0, 1, MaskPrompt(masks))], [None]), after)
+    LabelBook(open_files(str(store))).submit(
+        Label(meta, picture, [GivenPrompt(0, 1, MaskPrompt(masks))], [None]), after
+    )
 
 
 @pytest.fixture
@@ -72,7 +74,10 @@ def test_every_labelled_sequence_becomes_masks_scores_and_meta_data(tmp_path, da
         np.testing.assert_array_equal(masks[0], moving_disc[1][0])
         assert (masks[7] == 1)[moving_disc[1][7]].mean() > 0.6
         scores = json.loads((out / case_id / "scores.json").read_text())
-        assert scores["objects"] == 1 and np.shape(scores["object_score"]) == np.shape(scores["predicted_iou"]) == (8, 1)
+        assert scores["objects"] == 1 and np.shape(scores["object_score"]) == np.shape(scores["predicted_iou"]) == (
+            8,
+            1,
+        )
         meta = json.loads((out / case_id / "meta.json").read_text())
         assert meta["accepted_frames"] == list(range(8)) and meta["label"]["user"] == "anna"
         assert meta["case_id"] == case_id and meta["bundle"] == "sam2-mini" and len(meta["bundle_fingerprint"]) == 64
@@ -88,7 +93,9 @@ def test_a_second_run_does_only_what_is_new(tmp_path, dataset, store, moving_dis
     assert code == 0 and json.loads(stdout)["sequences"] == 1 and json.loads(stdout)["finished_before"] == 1
     assert (out / "A_001" / "masks.mha").stat().st_mtime_ns == before
     np.testing.assert_array_equal(read_series(out / "B_002" / "masks.mha")[0][3], np.roll(moving_disc[1][0], 5, axis=0))
-    code, _, stderr = finish(command(dataset, "--store", store, "-o", out, "--bundle", REPOSITORY / "resources/registration"))
+    code, _, stderr = finish(
+        command(dataset, "--store", store, "-o", out, "--bundle", REPOSITORY / "resources/registration")
+    )
     assert code == 2 and "expected pseudo-labels of the bundle registration" in stderr and "--overwrite" in stderr
 
 
