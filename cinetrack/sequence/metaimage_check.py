@@ -73,8 +73,9 @@ def _inflated_bytes(file: BinaryIO) -> int | None:
     """Length of zlib data when inflated; None where it is damaged."""
     inflate, total = zlib.decompressobj(), 0
     try:
-        while block := file.read(1 << 20):
-            total += len(inflate.decompress(block))
+        # Bounded both ways: a megabyte of well compressed background inflates to a gigabyte.
+        while block := inflate.unconsumed_tail or file.read(1 << 20):
+            total += len(inflate.decompress(block, 1 << 24))
     except zlib.error:
         return None
     return total
