@@ -116,7 +116,7 @@ class LabellingService:
             return desk[1] if desk else None
 
     def submit(self, page: str, person: Person) -> LabelVersion:
-        """Store the label on the desk. Raises InputError where it is incomplete, LabelConflict where someone was first."""
+        """Store the label on the desk. Raises InputError where it is incomplete, LabelConflict where not the first."""
         workspace = self._expect(page, person)
         if not workspace.masks_are_current:
             workspace.make_masks()

@@ -90,6 +90,6 @@ def _read(path: Path) -> dict[str, str]:
         NAME.fullmatch(name) and isinstance(entry, str) and pattern.fullmatch(entry) for name, entry in users.items()
     ):
         raise InputError(
-            f'{path}: expected {{"users": {{name: scrypt hash}}}} as `cinetrack label --add-user` writes, found something else'
+            f'{path}: expected {{"users": {{name: scrypt hash}}}} as --add-user writes, found something else'
         )
     return dict(users)

@@ -151,3 +151,33 @@ def test_bad_arguments_are_one_line_and_exit_code_2(tmp_path, dataset, arguments
     filled = [str(tmp_path / "s") if a == "s" else a.format(dataset=dataset) for a in arguments]
     code, _, stderr = finish(command(*filled, "-o", tmp_path / "out"))
     assert code == 2 and message in stderr and "Traceback" not in stderr
+
+
+MEASURE = """
+import sys
+from cinetrack.cli.main import main
+code = main(["propagate", *sys.argv[1:]])
+# Not getrusage, whose peak a process inherits from the one that started it.
+print(next(int(line.split()[1]) * 1024 for line in open("/proc/self/status") if line.startswith("VmHWM")))
+sys.exit(code)
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="peak memory is read from Linux's /proc")
+def test_thousands_of_frames_need_no_more_memory_than_a_few(tmp_path):
+    mask = np.zeros((200, 200), bool)
+    mask[60:90, 80:120] = True
+    peaks = []
+    for count in (60, 3000):
+        frames = np.tile(np.arange(200, dtype=np.uint16), (count, 200, 1))
+        write_case(tmp_path / f"d{count}", "P", CineSequence(frames, (1.0, 1.0), 8.0, 0.35, "thorax"), None)
+        submit(tmp_path / f"s{count}", "P", mask, count)
+        arguments = [tmp_path / f"d{count}", "--store", tmp_path / f"s{count}", "-o", tmp_path / f"o{count}"]
+        arguments += ["--bundle", REPOSITORY / "resources" / "static"]
+        done = subprocess.run(
+            [sys.executable, "-c", MEASURE, *map(str, arguments)],
+            cwd=REPOSITORY, capture_output=True, text=True, check=True,
+        )  # fmt: skip
+        peaks.append(int(done.stdout.splitlines()[-1]))
+    assert peaks[1] - peaks[0] < 60e6  # the long series is 240 MB, its masks 120 MB

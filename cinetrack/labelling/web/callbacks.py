@@ -1,4 +1,4 @@
-"""What happens on a click: read the page, call the service, write the page. Errors a person can mend become messages."""
+"""What happens on a click: read the page, call the service, write the page. Mendable errors become messages."""
 
 from __future__ import annotations
 
