@@ -94,7 +94,9 @@ def in_the_browser(root: Path, args: argparse.Namespace) -> list[dict[str, float
             browser = driver.chromium.launch(
                 executable_path=args.chromium, args=["--no-sandbox", "--disable-dev-shm-usage", "--disable-gpu"]
             )
-            return [label_one(browser.new_page(viewport={"width": 1360, "height": 1000}), url) for _ in range(args.repeats)]
+            return [
+                label_one(browser.new_page(viewport={"width": 1360, "height": 1000}), url) for _ in range(args.repeats)
+            ]
     finally:
         server.kill()
 

@@ -15,15 +15,21 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command's arguments."""
     parser.add_argument("dataset", type=Path, nargs="?", metavar="DATASET", help="a TrackRAD2025 dataset folder")
     parser.add_argument(
-        "--store", default="labels", help="where labels go: folder (default ./labels), hf://datasets/OWNER/NAME, s3://..."
+        "--store",
+        default="labels",
+        help="where labels go: folder (default ./labels), hf://datasets/OWNER/NAME, s3://...",
     )
     parser.add_argument("--bundle", type=Path, help="bundle folder; default /opt/ml/model, else resources/default")
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N")
-    parser.add_argument("--host", default="127.0.0.1", help="address to listen on (default 127.0.0.1: this machine only)")
+    parser.add_argument(
+        "--host", default="127.0.0.1", help="address to listen on (default 127.0.0.1: this machine only)"
+    )
     parser.add_argument("--port", type=int, help="the first free one from 7860 on by default")
     parser.add_argument("--share", action="store_true", help="also through a public gradio.live link; needs --auth")
     parser.add_argument("--auth", type=Path, metavar="FILE", help="json file of users and hashed passwords")
-    parser.add_argument("--add-user", metavar="NAME", help="add a user to the --auth file (or change a password), and stop")
+    parser.add_argument(
+        "--add-user", metavar="NAME", help="add a user to the --auth file (or change a password), and stop"
+    )
 
 
 def run(args: argparse.Namespace) -> int:

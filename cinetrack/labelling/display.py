@@ -95,7 +95,7 @@ class Display:
         return drawn
 
     def enlarged(self, objects: np.ndarray) -> np.ndarray:
-        """(H, W) uint8 indices at the picture's size, head up: each displayed pixel is of the frame pixel it lies on."""
+        """(H, W) uint8 indices at the picture's size, head up: a displayed pixel has the index of its frame pixel."""
         rows, columns = (
             ((np.arange(shown) + 0.5) * (pixels / shown)).astype(int)
             for shown, pixels in zip(self.shape, self.frame_shape, strict=True)

@@ -145,14 +145,23 @@ def _header(geometry: ImageGeometry, size: tuple[int, int, int], data_bytes: int
 
     # ITK's direction matrix holds axes in columns, MetaImage's in rows.
     matrix = np.reshape(geometry.direction, (3, 3)).T.ravel()
-    lines = [
-        "ObjectType = Image", "NDims = 3", "BinaryData = True", "BinaryDataByteOrderMSB = False", "CompressedData = True",
-        f"CompressedDataSize = {data_bytes}", f"TransformMatrix = {numbers(matrix)}",
-        f"Offset = {numbers(geometry.origin)}", "CenterOfRotation = 0 0 0", "AnatomicalOrientation = RAI",
-        f"ElementSpacing = {numbers(geometry.spacing)}", f"DimSize = {numbers(size)}", "ElementType = MET_UCHAR",
-        "ElementDataFile = LOCAL",
-    ]  # fmt: skip
-    return ("\n".join(lines) + "\n").encode()
+    fields = {
+        "ObjectType": "Image",
+        "NDims": "3",
+        "BinaryData": "True",
+        "BinaryDataByteOrderMSB": "False",
+        "CompressedData": "True",
+        "CompressedDataSize": str(data_bytes),
+        "TransformMatrix": numbers(matrix),
+        "Offset": numbers(geometry.origin),
+        "CenterOfRotation": "0 0 0",
+        "AnatomicalOrientation": "RAI",
+        "ElementSpacing": numbers(geometry.spacing),
+        "DimSize": numbers(size),
+        "ElementType": "MET_UCHAR",
+        "ElementDataFile": "LOCAL",  # last: the data follow
+    }
+    return "".join(f"{key} = {value}\n" for key, value in fields.items()).encode()
 
 
 def _read_header(path: Path) -> tuple[dict[str, str], int]:

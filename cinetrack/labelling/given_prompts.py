@@ -6,7 +6,7 @@
      "drawn": []}
 
 `prompt` is what the tracker is given; `drawn` what the labeller drew, in turn, where a segmenter made the prompt of it.
-Coordinates are the series' own (row 0 as stored, which is the patient's feet); `runs` count the mask's pixels row by row.
+Coordinates are the series' own (row 0 as stored, which is the patient's feet); `runs` count the pixels row by row.
 """
 
 from __future__ import annotations

@@ -13,7 +13,8 @@ from PIL import Image
 
 from cinetrack.errors import InputError
 
-# Colours of the objects 1, 2, ... on screen and in the PNG's palette (Okabe and Ito's set, told apart by the colour-blind).
+# Colours of the objects 1, 2, ... on screen and in the PNG's palette: Okabe and Ito's, which colour-blind people tell
+# apart.
 COLOURS = ((230, 159, 0), (86, 180, 233), (0, 158, 115), (240, 228, 66), (213, 94, 0), (204, 121, 167))
 
 

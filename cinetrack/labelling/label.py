@@ -1,11 +1,11 @@
 """A label: what one person said about one sequence, as the files of a folder.
 
-    masks.png               indices of the objects on frame 0 (none where the image is bad)
-    prompts.json            see `given_prompts`
-    scores.json             {"objects": [score of each mask on frame 0]}; null where its segmenter gives none
-    meta.json               who, when, with what, of which sequence
-    propagated.mha          indices of the objects on every frame, where the labeller saw and accepted them
-    propagated_scores.json  their scores, see `track_scores`
+masks.png               indices of the objects on frame 0 (none where the image is bad)
+prompts.json            see `given_prompts`
+scores.json             {"objects": [score of each mask on frame 0]}; null where its segmenter gives none
+meta.json               who, when, with what, of which sequence
+propagated.mha          indices of the objects on every frame, where the labeller saw and accepted them
+propagated_scores.json  their scores, see `track_scores`
 """
 
 from __future__ import annotations

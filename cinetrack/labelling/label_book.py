@@ -78,7 +78,9 @@ class LabelBook:
             self.files.create(entry, files)
         except AlreadyThere:
             taken = self._version(entry).meta
-            raise LabelConflict(f"{label.meta.case_id}: labelled by {taken.user} at {taken.time} in the meantime") from None
+            raise LabelConflict(
+                f"{label.meta.case_id}: labelled by {taken.user} at {taken.time} in the meantime"
+            ) from None
         return self._version(entry)
 
     def read(self, version: LabelVersion) -> Label:

@@ -40,23 +40,29 @@ class Leases:
         self._files = files
         self._duration_s = duration_s
         self._now = now
+        self._own: dict[tuple[str, str], float] = {}  # (case id, holder) -> expiry of leases taken here
 
     def take(self, case_id: str, holder: str) -> bool:
         """Take or renew a lease; False where someone else holds the sequence.
 
-        A lease of one's own with more than half its time left is kept as it is, to spare the store.
+        A lease of one's own with more than half its time left is kept as it is, without asking the store.
         """
+        if self._own.get((case_id, holder), 0.0) - self._now() > self._duration_s / 2:
+            return True
         newest = self._newest(safe_name(case_id))
         if newest is not None:
             left_s = newest.expires - self._now()
-            if newest.holder == holder and left_s > self._duration_s / 2:
-                return True
             if newest.holder != holder and left_s > 0:
                 return False
-        return self._write(case_id, holder, self._now() + self._duration_s, newest)
+        expires = self._now() + self._duration_s
+        taken = self._write(case_id, holder, expires, newest)
+        if taken:
+            self._own[case_id, holder] = expires
+        return taken
 
     def give_back(self, case_id: str, holder: str) -> None:
         """End one's own lease; someone else's is left alone."""
+        self._own.pop((case_id, holder), None)
         newest = self._newest(safe_name(case_id))
         if newest is not None and newest.holder == holder and newest.expires > self._now():
             self._write(case_id, holder, self._now(), newest)

@@ -151,7 +151,9 @@ def box_seeds(box: BoxPrompt, shape: tuple[int, int]) -> np.ndarray:
     rows, columns = np.mgrid[: shape[0], : shape[1]] + 0.5
     height, width = box.bottom - box.top, box.right - box.left
     # Distance from the box's centre: 1 on the ellipse that the box just holds.
-    away = np.hypot((rows - (box.top + box.bottom) / 2) / (height / 2), (columns - (box.left + box.right) / 2) / (width / 2))
+    away = np.hypot(
+        (rows - (box.top + box.bottom) / 2) / (height / 2), (columns - (box.left + box.right) / 2) / (width / 2)
+    )
     inside = (rows > box.top) & (rows < box.bottom) & (columns > box.left) & (columns < box.right)
     seeds[inside] = cv2.GC_PR_BGD
     seeds[inside & (away < 1)] = cv2.GC_PR_FGD
@@ -201,9 +203,8 @@ def random_walker(grey: np.ndarray, seeds: np.ndarray) -> np.ndarray:
     markers[seeds == cv2.GC_FGD] = 2
     if not (markers == 0).any() or not (markers == 1).any():
         return markers == 2
-    # Looser tolerances than these let the mask spill along the seeds.
-    data = grey.astype(np.float64)
-    return walk(data, markers, beta=RANDOM_WALKER_BETA, mode="cg_j", tol=1e-6, prob_tol=1e-2) == 2
+    # Solved exactly: the iterative solvers' tolerance lets the mask spill along the seeds.
+    return walk(grey.astype(np.float64), markers, beta=RANDOM_WALKER_BETA, mode="bf") == 2
 
 
 def _region(seeds: np.ndarray) -> tuple[slice, slice]:

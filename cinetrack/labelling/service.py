@@ -54,9 +54,7 @@ class LabellingService:
         rng: for the draw of sequences.
     """
 
-    def __init__(
-        self, cases: list[CaseFiles], files: WriteOnceFiles, model: Model, rng: np.random.Generator
-    ) -> None:
+    def __init__(self, cases: list[CaseFiles], files: WriteOnceFiles, model: Model, rng: np.random.Generator) -> None:
         self.book = LabelBook(files)
         self.queue = WorkQueue(cases, self.book, Leases(files))
         self.model = model
@@ -91,7 +89,9 @@ class LabellingService:
             raise InputError("sequence: expected one of the list, found another")
         version = self.book.current(case_id)
         if version is not None and version.meta.user != person.name and case_id not in self.book.open_flags():
-            raise InputError(f"{case_id}: labelled by {version.meta.user}, who alone can change it while nothing is flagged")
+            raise InputError(
+                f"{case_id}: labelled by {version.meta.user}, who alone can change it while nothing is flagged"
+            )
         desk = self._desks.get(page)
         if desk is None or desk[1].case.case_id != case_id:
             self.leave(page, give_back=True)
@@ -116,7 +116,7 @@ class LabellingService:
             return desk[1] if desk else None
 
     def submit(self, page: str, person: Person) -> LabelVersion:
-        """Store the label on the desk. Raises InputError where it is incomplete, LabelConflict where someone was first."""
+        """Store the label on the desk. Raises InputError where it is incomplete, LabelConflict where not the first."""
         workspace = self._expect(page, person)
         if not workspace.masks_are_current:
             workspace.make_masks()

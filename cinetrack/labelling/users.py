@@ -1,6 +1,6 @@
 """Who may sign in: a json file of names and scrypt hashes.
 
-    {"users": {"anna": "scrypt$16384$8$1$<salt>$<hash>"}}       (salt and hash in hexadecimal)
+{"users": {"anna": "scrypt$16384$8$1$<salt>$<hash>"}}       (salt and hash in hexadecimal)
 """
 
 from __future__ import annotations
@@ -90,6 +90,6 @@ def _read(path: Path) -> dict[str, str]:
         NAME.fullmatch(name) and isinstance(entry, str) and pattern.fullmatch(entry) for name, entry in users.items()
     ):
         raise InputError(
-            f'{path}: expected {{"users": {{name: scrypt hash}}}} as `cinetrack label --add-user` writes, found something else'
+            f'{path}: expected {{"users": {{name: scrypt hash}}}} as --add-user writes, found something else'
         )
     return dict(users)

@@ -64,7 +64,7 @@ class WorkQueue:
             refused.add(case.case_id)  # someone was faster
 
     def open(self, case_id: str, holder: str) -> bool:
-        """Lease one particular sequence; False where someone else has it in work. Raises KeyError for an unknown one."""
+        """Lease one particular sequence; False where someone else has it. Raises KeyError for an unknown one."""
         return self._leases.take(self.cases[case_id].case_id, holder)
 
     def close(self, case_id: str, holder: str) -> None:

@@ -7,6 +7,7 @@ undo puts an earlier one in its place.
 from __future__ import annotations
 
 import math
+import tempfile
 import threading
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
@@ -69,9 +70,7 @@ class Workspace:
         InputError: the series cannot be read.
     """
 
-    def __init__(
-        self, case: CaseFiles, tracker: Tracker, segmenter: Segmenter, turns: Turns, after: int = 0
-    ) -> None:
+    def __init__(self, case: CaseFiles, tracker: Tracker, segmenter: Segmenter, turns: Turns, after: int = 0) -> None:
         self.case = case
         self.after = after
         self.frames = FrameSpool(case.series_path)
@@ -82,6 +81,7 @@ class Workspace:
         self.draft = Draft()
         self.track = Track(Spool(self.frames.shape, np.uint8))
         self.cancelled = threading.Event()
+        self.folder = tempfile.TemporaryDirectory(prefix="cinetrack-")  # for the page's film; goes with the workspace
         self._tracker, self._segmenter, self._turns = tracker, segmenter, turns
         self._history: list[Draft] = []
         self._begun: tuple[int, FrameSegmenter] | None = None
@@ -115,8 +115,7 @@ class Workspace:
         if not self.draft.boxes:
             raise InputError("boxes: expected 1 to 5 around targets, found none; draw one with the mouse")
         known = {
-            given.drawn[0]: (given, score)
-            for given, score in zip(self._on_first(), self.draft.scores, strict=True)
+            given.drawn[0]: (given, score) for given, score in zip(self._on_first(), self.draft.scores, strict=True)
         }
         objects, scores = [], []
         for number, box in enumerate(self.draft.boxes, 1):
@@ -244,13 +243,18 @@ class Workspace:
 
     def _later_prompts(self, boxes: list[BoxPrompt]) -> list[GivenPrompt]:
         """Corrections on later frames, under the objects' new numbers; those of an object whose box is gone go too."""
-        numbers = {given.object_number: boxes.index(given.drawn[0]) + 1 for given in self._on_first() if given.drawn[0] in boxes}
+        numbers = {
+            given.object_number: boxes.index(given.drawn[0]) + 1
+            for given in self._on_first()
+            if given.drawn[0] in boxes
+        }
         started_later = {g.object_number for g in self.draft.prompts} - {g.object_number for g in self._on_first()}
         for number, old in enumerate(sorted(started_later), len(boxes) + 1):
             if number <= MOST_OBJECTS:
                 numbers[old] = number
         return [
-            given if numbers[given.object_number] == given.object_number
+            given
+            if numbers[given.object_number] == given.object_number
             else replace(given, object_number=numbers[given.object_number])
             for given in self.draft.prompts
             if given.frame > 0 and given.object_number in numbers
@@ -269,7 +273,9 @@ class Workspace:
         drawn = (*(before[0].drawn if before else ()), *drawn)
         given = GivenPrompt(frame, number, MaskPrompt(mask), drawn)
         others = [g for g in self.draft.prompts if (g.frame, g.object_number) != (frame, number)]
-        same_frame = sorted([given, *(g for g in others if g.frame == frame and _is_mask(g))], key=lambda g: g.object_number)
+        same_frame = sorted(
+            [given, *(g for g in others if g.frame == frame and _is_mask(g))], key=lambda g: g.object_number
+        )
         rest = [g for g in others if not (g.frame == frame and _is_mask(g))]
         prompts = (*(_disjoint(same_frame) if frame == 0 else same_frame), *rest)
         self._change(replace(self.draft, prompts=tuple(sorted(prompts, key=lambda g: g.frame))))

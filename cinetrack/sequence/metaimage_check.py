@@ -102,10 +102,13 @@ def _inflated_bytes(file: BinaryIO, stored: int) -> int | None:
     """Length of `stored` bytes of zlib data when inflated; None where they are damaged or end early."""
     inflate, total = zlib.decompressobj(), 0
     try:
-        while stored > 0:
-            block = file.read(min(stored, 1 << 20))
-            stored -= len(block)
-            total += len(inflate.decompress(block))
+        # Bounded both ways: a megabyte of well compressed background inflates to a gigabyte.
+        while inflate.unconsumed_tail or stored > 0:
+            block = inflate.unconsumed_tail
+            if not block:
+                block = file.read(min(stored, 1 << 20))
+                stored -= len(block)
+            total += len(inflate.decompress(block, 1 << 24))
     except zlib.error:
         return None
     return total if inflate.eof else None

@@ -12,6 +12,7 @@ import torch
 from cinetrack import load_tracker
 from cinetrack.bundle import find_bundle, lookup, open_bundle
 from cinetrack.bundle.assembly import create_bundle
+from cinetrack.cli.main import main
 from cinetrack.errors import BundleError, InputError
 
 RESOURCES = Path(__file__).resolve().parents[2] / "resources"
@@ -88,6 +89,14 @@ def test_a_bundle_names_its_box_segmenter(tmp_path):
     assert created.segmenter == open_bundle(tmp_path / "walker").segmenter == "random_walker"
     with pytest.raises(BundleError, match="found 'snake'"):
         create_bundle(tmp_path / "snake", "registration", box_segmenter="snake")
+
+
+def test_the_command_line_names_the_box_segmenter(tmp_path, capsys):
+    arguments = ["bundle", "create", "--tracker", "static", "--box-segmenter"]
+    assert main([*arguments, "random_walker", "-o", str(tmp_path / "walker")]) == 0
+    assert open_bundle(tmp_path / "walker").segmenter == "random_walker"
+    assert main([*arguments, "sam2", "-o", str(tmp_path / "sam2")]) == 2
+    assert "with a static tracker, found 'sam2'" in capsys.readouterr().err
 
 
 def test_altered_weights_are_refused(bundle):

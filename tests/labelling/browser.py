@@ -27,7 +27,11 @@ def serving(dataset: Path, store: Path | str, *arguments: str, bundle: str = "re
     command = [sys.executable, "-m", "cinetrack", "label", str(dataset), "--store", str(store)]
     command += ["--bundle", str(REPOSITORY / "resources" / bundle), "--device", "cpu", *arguments]
     process = subprocess.Popen(
-        command, cwd=REPOSITORY, env={**os.environ, "GRADIO_ANALYTICS_ENABLED": "False"}, stdout=subprocess.PIPE, text=True
+        command,
+        cwd=REPOSITORY,
+        env={**os.environ, "GRADIO_ANALYTICS_ENABLED": "False"},
+        stdout=subprocess.PIPE,
+        text=True,
     )
     try:
         url = process.stdout.readline().strip()

@@ -56,7 +56,9 @@ class _Handler(BaseHTTPRequestHandler):
     def do_GET(self):
         parts = [unquote(part) for part in urlparse(self.path).path.strip("/").split("/")]
         if parts == ["api", "whoami-v2"]:
-            return self.answer(200, {"type": "user", "id": "1", "name": "anna", "fullname": "Anna", "avatarUrl": "", "orgs": []})
+            return self.answer(
+                200, {"type": "user", "id": "1", "name": "anna", "fullname": "Anna", "avatarUrl": "", "orgs": []}
+            )
         if parts[:2] == ["api", "datasets"] and len(parts) >= 4:
             repo = "/".join(parts[2:4])
             if repo not in self.hub.commits:
@@ -67,8 +69,8 @@ class _Handler(BaseHTTPRequestHandler):
             if parts[4] == "tree":
                 files = self.at(repo, parts[5])
                 folder = "/".join(parts[6:])
-                found = [name for name in files if name.startswith(folder + "/")]
-                if not found:
+                found = [name for name in files if not folder or name.startswith(folder + "/")]
+                if folder and not found:
                     return self.answer(404, {}, {"X-Error-Code": "EntryNotFound"})
                 tree = [{"type": "file", "path": name, "size": len(files[name]), "oid": "0" * 40} for name in found]
                 return self.answer(200, tree)
@@ -118,7 +120,9 @@ class _Handler(BaseHTTPRequestHandler):
                     del files[value["path"]]
             commits.append(files)
             number = len(commits) - 1
-        self.answer(200, {"commitUrl": f"{self.hub.url}/datasets/{repo}/commit/{number}", "commitOid": sha(repo, number)})
+        self.answer(
+            200, {"commitUrl": f"{self.hub.url}/datasets/{repo}/commit/{number}", "commitOid": sha(repo, number)}
+        )
 
     def at(self, repo: str, revision: str) -> dict[str, bytes]:
         commits = self.hub.commits[repo]

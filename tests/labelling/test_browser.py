@@ -90,7 +90,10 @@ def test_a_drawn_box_becomes_the_stored_label_right_to_the_pixel(labeller, app, 
     path.write_bytes(label.propagated[0])
     propagated, geometry = read_series(path)
     np.testing.assert_array_equal(propagated[0], label.masks)
-    assert propagated.shape == (8, 72, 56) and geometry == read_series(dataset / case_id / "images" / f"{case_id}_frames.mha")[1]
+    assert (
+        propagated.shape == (8, 72, 56)
+        and geometry == read_series(dataset / case_id / "images" / f"{case_id}_frames.mha")[1]
+    )
     assert (propagated[7] == 1)[moving_disc[1][7]].mean() > 0.8
     labeller.ready()
     assert labeller.case_id != case_id  # the next one, without a reload

@@ -37,8 +37,12 @@ def test_the_picture_shows_the_head_side_on_top():
 @given(displays, st.data())
 def test_boxes_survive_the_way_to_the_screen_and_back(display, data):
     height, width = display.frame_shape
-    top, bottom = sorted(data.draw(st.tuples(st.integers(0, height), st.integers(0, height)).filter(lambda e: e[0] != e[1])))
-    left, right = sorted(data.draw(st.tuples(st.integers(0, width), st.integers(0, width)).filter(lambda e: e[0] != e[1])))
+    top, bottom = sorted(
+        data.draw(st.tuples(st.integers(0, height), st.integers(0, height)).filter(lambda e: e[0] != e[1]))
+    )
+    left, right = sorted(
+        data.draw(st.tuples(st.integers(0, width), st.integers(0, width)).filter(lambda e: e[0] != e[1]))
+    )
     box = display.box_to_frame(*display.box_to_display(BoxPrompt(top, left, bottom, right)))
     assert (box.top, box.left, box.bottom, box.right) == pytest.approx((top, left, bottom, right), abs=1e-9)
 

@@ -18,7 +18,9 @@ from cinetrack.labelling.label_book import Flag, LabelBook, LabelConflict
 from cinetrack.labelling.store import open_files
 from cinetrack.tracking import BoxPrompt, MaskPrompt, PointPrompt
 
-META = LabelMeta("A 1/ü", "A", "label", "anna", "2026-01-01T10:00:00+00:00", "0.1.0", 80, "default", "f" * 64, "grabcut")
+META = LabelMeta(
+    "A 1/ü", "A", "label", "anna", "2026-01-01T10:00:00+00:00", "0.1.0", 80, "default", "f" * 64, "grabcut"
+)
 
 
 def label(user: str = "anna", propagated: tuple[bytes, bytes] | None = None) -> Label:

@@ -44,7 +44,9 @@ def finish(process: subprocess.Popen) -> tuple[int, str, str]:
 def submit(store, case_id: str, masks: np.ndarray, frame_count: int, after: int = 0) -> None:
     meta = LabelMeta(case_id, case_id, "label", "anna", "2026-01-01", "0.1.0", frame_count, "x", "f" * 64, "grabcut")
     picture = masks.astype(np.uint8)
-    LabelBook(open_files(str(store))).submit(Label(meta, picture, [GivenPrompt(0, 1, MaskPrompt(masks))], [None]), after)
+    LabelBook(open_files(str(store))).submit(
+        Label(meta, picture, [GivenPrompt(0, 1, MaskPrompt(masks))], [None]), after
+    )
 
 
 @pytest.fixture
@@ -72,7 +74,10 @@ def test_every_labelled_sequence_becomes_masks_scores_and_meta_data(tmp_path, da
         np.testing.assert_array_equal(masks[0], moving_disc[1][0])
         assert (masks[7] == 1)[moving_disc[1][7]].mean() > 0.6
         scores = json.loads((out / case_id / "scores.json").read_text())
-        assert scores["objects"] == 1 and np.shape(scores["object_score"]) == np.shape(scores["predicted_iou"]) == (8, 1)
+        assert scores["objects"] == 1 and np.shape(scores["object_score"]) == np.shape(scores["predicted_iou"]) == (
+            8,
+            1,
+        )
         meta = json.loads((out / case_id / "meta.json").read_text())
         assert meta["accepted_frames"] == list(range(8)) and meta["label"]["user"] == "anna"
         assert meta["case_id"] == case_id and meta["bundle"] == "sam2-mini" and len(meta["bundle_fingerprint"]) == 64
@@ -88,7 +93,9 @@ def test_a_second_run_does_only_what_is_new(tmp_path, dataset, store, moving_dis
     assert code == 0 and json.loads(stdout)["sequences"] == 1 and json.loads(stdout)["finished_before"] == 1
     assert (out / "A_001" / "masks.mha").stat().st_mtime_ns == before
     np.testing.assert_array_equal(read_series(out / "B_002" / "masks.mha")[0][3], np.roll(moving_disc[1][0], 5, axis=0))
-    code, _, stderr = finish(command(dataset, "--store", store, "-o", out, "--bundle", REPOSITORY / "resources/registration"))
+    code, _, stderr = finish(
+        command(dataset, "--store", store, "-o", out, "--bundle", REPOSITORY / "resources/registration")
+    )
     assert code == 2 and "expected pseudo-labels of the bundle registration" in stderr and "--overwrite" in stderr
 
 
@@ -144,3 +151,33 @@ def test_bad_arguments_are_one_line_and_exit_code_2(tmp_path, dataset, arguments
     filled = [str(tmp_path / "s") if a == "s" else a.format(dataset=dataset) for a in arguments]
     code, _, stderr = finish(command(*filled, "-o", tmp_path / "out"))
     assert code == 2 and message in stderr and "Traceback" not in stderr
+
+
+MEASURE = """
+import sys
+from cinetrack.cli.main import main
+code = main(["propagate", *sys.argv[1:]])
+# Not getrusage, whose peak a process inherits from the one that started it.
+print(next(int(line.split()[1]) * 1024 for line in open("/proc/self/status") if line.startswith("VmHWM")))
+sys.exit(code)
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="peak memory is read from Linux's /proc")
+def test_thousands_of_frames_need_no_more_memory_than_a_few(tmp_path):
+    mask = np.zeros((200, 200), bool)
+    mask[60:90, 80:120] = True
+    peaks = []
+    for count in (60, 3000):
+        frames = np.tile(np.arange(200, dtype=np.uint16), (count, 200, 1))
+        write_case(tmp_path / f"d{count}", "P", CineSequence(frames, (1.0, 1.0), 8.0, 0.35, "thorax"), None)
+        submit(tmp_path / f"s{count}", "P", mask, count)
+        arguments = [tmp_path / f"d{count}", "--store", tmp_path / f"s{count}", "-o", tmp_path / f"o{count}"]
+        arguments += ["--bundle", REPOSITORY / "resources" / "static"]
+        done = subprocess.run(
+            [sys.executable, "-c", MEASURE, *map(str, arguments)],
+            cwd=REPOSITORY, capture_output=True, text=True, check=True,
+        )  # fmt: skip
+        peaks.append(int(done.stdout.splitlines()[-1]))
+    assert peaks[1] - peaks[0] < 60e6  # the long series is 240 MB, its masks 120 MB

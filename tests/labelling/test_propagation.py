@@ -57,7 +57,9 @@ def test_an_object_is_tracked_as_without_the_other(tracker, moving_disc, prompts
 
 
 @pytest.mark.parametrize(
-    "correction", [BoxPrompt(22, 18, 44, 40), PointPrompt(((33.0, 28.0),), (True,)), "mask"], ids=["box", "points", "mask"]
+    "correction",
+    [BoxPrompt(22, 18, 44, 40), PointPrompt(((33.0, 28.0),), (True,)), "mask"],
+    ids=["box", "points", "mask"],
 )
 def test_resuming_at_a_correction_gives_what_starting_over_gives(tracker, moving_disc, prompts, correction):
     frames, masks = moving_disc
@@ -103,7 +105,9 @@ def test_sam2_that_knows_boxes_is_given_them_as_they_are(moving_disc, prompts, m
     from cinetrack.tracking.sam2.tracker import Sam2Session
 
     correct = Sam2Session.correct
-    monkeypatch.setattr(Sam2Session, "correct", lambda s, prompt, target: received.append(prompt) or correct(s, prompt, target))
+    monkeypatch.setattr(
+        Sam2Session, "correct", lambda s, prompt, target: received.append(prompt) or correct(s, prompt, target)
+    )
     given = [BoxPrompt(20, 16, 40, 36), PointPrompt(((30.0, 26.0), (2.0, 2.0)), (True, False))]
     later = [GivenPrompt(3, 1, prompt) for prompt in given]
     list(propagate(tracker, Sam2Segmenter(tracker), moving_disc[0], [prompts[0], *later]))

@@ -74,7 +74,8 @@ def test_a_closed_page_finds_its_unsent_boxes_again_even_after_a_restart(service
 
 
 @pytest.mark.parametrize(
-    "remembered", [None, 7, {}, {"case": "../../etc"}, {"case": "A_001"}, {"case": "A_001", "after": 0, "draft": {"boxes": 3}}]
+    "remembered",
+    [None, 7, {}, {"case": "../../etc"}, {"case": "A_001"}, {"case": "A_001", "after": 0, "draft": {"boxes": 3}}],
 )
 def test_a_browser_that_remembers_nonsense_does_no_harm(service, remembered):
     workspace = service.resume("p1", ANNA, remembered)
@@ -159,9 +160,7 @@ def test_people_propagating_at_once_all_get_what_one_alone_gets(make_service):
 
 def test_with_sam2_as_segmenter_masks_have_scores_and_later_boxes_reach_the_tracker_as_they_are(dataset, tmp_path):
     source = RESOURCES / "default"
-    create_bundle(
-        tmp_path / "boxes", str(source / "tracker.pt"), str(source / "tracker.yaml"), box_segmenter="sam2"
-    )
+    create_bundle(tmp_path / "boxes", str(source / "tracker.pt"), str(source / "tracker.yaml"), box_segmenter="sam2")
     model = load_model(open_bundle(tmp_path / "boxes"), "cpu")
     service = LabellingService(find_cases(dataset), open_files(str(tmp_path / "s")), model, np.random.default_rng(0))
     workspace = service.next_sequence("p1", ANNA)

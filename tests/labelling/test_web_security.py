@@ -53,7 +53,14 @@ def test_no_file_of_the_machine_or_the_dataset_is_served(server):
     url, root = server
     series = root / "data" / "P" / "images" / "P_frames.mha"
     assert series.exists()
-    for path in (series, root / "secret.json", root / "store", Path("/etc/passwd"), Path(__file__), Path("pyproject.toml")):
+    for path in (
+        series,
+        root / "secret.json",
+        root / "store",
+        Path("/etc/passwd"),
+        Path(__file__),
+        Path("pyproject.toml"),
+    ):
         for way in ("file=", "file/"):
             assert status(f"{url}gradio_api/{way}{quote(str(path))}") in (403, 404)
     for path in ("..%2f..%2fetc%2fpasswd", "../../../../etc/passwd"):
@@ -123,7 +130,9 @@ def test_boxes_of_a_scaled_view_are_scaled_back():
     assert boxes_from({"boxes": [box]}, DISPLAY) == [BoxPrompt(12, 20, 32, 30)]
 
 
-@pytest.mark.parametrize("data", [None, {}, {"path": []}, {"path": [[1]]}, {"path": [["a", 0]]}, {"path": [[0, 0]] * 2001}])
+@pytest.mark.parametrize(
+    "data", [None, {}, {"path": []}, {"path": [[1]]}, {"path": [["a", 0]]}, {"path": [[0, 0]] * 2001}]
+)
 def test_strokes_that_are_none_are_refused(data):
     with pytest.raises(InputError):
         path_from(data, DISPLAY)

@@ -113,6 +113,13 @@ def test_work_renews_a_lease_and_leaves_one_small_file(queue, clock, tmp_path):
     assert len(list((tmp_path / "leases" / "A").iterdir())) == 1
 
 
+def test_a_fresh_lease_is_kept_without_asking_the_store(queue, clock, monkeypatch):
+    assert queue.open("A", "anna")
+    clock.time += 40
+    monkeypatch.setattr(queue._leases._files, "names", lambda folder: pytest.fail("asked the store"))
+    assert queue.open("A", "anna")
+
+
 def test_status_says_what_became_of_every_sequence(queue):
     finish(queue, "A", "anna")
     finish(queue, "C", "ben", "bad_image")

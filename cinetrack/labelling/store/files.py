@@ -50,6 +50,12 @@ def safe_name(text: str) -> str:
 def check_name(name: str) -> str:
     """`name` unless it could lead out of the store: a ValueError is our own bug, names come from `safe_name`."""
     parts = PurePosixPath(name).parts
-    if not name or name.startswith("/") or "\\" in name or any(part in ("..", ".") for part in name.split("/")) or not parts:
+    if (
+        not name
+        or name.startswith("/")
+        or "\\" in name
+        or any(part in ("..", ".") for part in name.split("/"))
+        or not parts
+    ):
         raise ValueError(f"store: expected a relative name, found {name!r}")
     return name

@@ -6,17 +6,19 @@ are one step.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
 
 import httpx
 from huggingface_hub import CommitOperationAdd, CommitOperationDelete, HfApi
-from huggingface_hub.errors import EntryNotFoundError, HfHubHTTPError, RepositoryNotFoundError
+from huggingface_hub.errors import EntryNotFoundError, HfHubHTTPError
 from huggingface_hub.hf_api import RepoFile
 
 from cinetrack.errors import InputError
 from cinetrack.labelling.store.files import AlreadyThere, check_name
 
 ATTEMPTS = 8  # a commit is tried again while others' commits come first
+SMALL_BYTES = 16 << 10  # files up to this size are kept in memory once read: they never change
 
 
 class HubFiles:
@@ -31,43 +33,48 @@ class HubFiles:
     def __init__(self, repo_id: str) -> None:
         self._api = HfApi()
         self._repo_id = repo_id
+        self._small: dict[str, bytes] = {}
+        self._listed: tuple[str, list[str]] = ("", [])  # newest commit listed, and its files
         self.location = f"hf://datasets/{repo_id}"
         try:
             self._api.create_repo(repo_id, repo_type="dataset", private=True, exist_ok=True)
             self._head()
         except (HfHubHTTPError, httpx.HTTPError, ValueError) as error:
-            raise InputError(f"{self.location}: expected a dataset repository that can be written, found {error}") from None
+            raise InputError(
+                f"{self.location}: expected a dataset repository that can be written, found {error}"
+            ) from None
 
     def names(self, folder: str) -> list[str]:
-        return self._names(check_name(folder), self._head())
+        return [name for name in self._files(self._head()) if name.startswith(check_name(folder) + "/")]
 
     def read(self, name: str) -> bytes:
+        if name in self._small:
+            return self._small[name]
         try:
             path = self._api.hf_hub_download(
                 self._repo_id, check_name(name), repo_type="dataset", revision=self._head()
             )
         except EntryNotFoundError:
             raise FileNotFoundError(name) from None
-        with open(path, "rb") as file:
-            return file.read()
+        content = Path(path).read_bytes()
+        if len(content) <= SMALL_BYTES:
+            self._small[name] = content
+        return content
 
     def create(self, last: str, files: Mapping[str, bytes]) -> None:
         operations = [CommitOperationAdd(check_name(name), content) for name, content in files.items()]
-        folder = last.rpartition("/")[0]
-        self._commit(f"Add {last}", operations, unless=lambda head: last in self._names(folder, head), name=last)
+        self._commit(f"Add {last}", operations, unless=lambda head: last in self._files(head), name=last)
 
     def delete(self, names: Iterable[str]) -> None:
         doomed = set(names)
-        if not doomed:
-            return
-        head = self._head()
-        folders = {name.rpartition("/")[0] for name in doomed}
-        present = sorted(doomed & {name for folder in folders for name in self._names(folder, head)})
+        for name in doomed:
+            self._small.pop(name, None)
+        present = sorted(doomed.intersection(self._files(self._head())))
         if present:
             operations = [CommitOperationDelete(name) for name in present]
             self._commit(f"Remove {len(present)} outdated files", operations, unless=lambda _: False, name=present[0])
 
-    def _commit(self, message: str, operations: list, unless, name: str) -> None:
+    def _commit(self, message: str, operations: list, unless: Callable[[str], bool], name: str) -> None:
         for _ in range(ATTEMPTS):
             head = self._head()
             if unless(head):
@@ -86,13 +93,11 @@ class HubFiles:
     def _head(self) -> str:
         return self._api.repo_info(self._repo_id, repo_type="dataset").sha
 
-    def _names(self, folder: str, revision: str) -> list[str]:
-        try:
-            tree = self._api.list_repo_tree(
-                self._repo_id, folder, recursive=True, repo_type="dataset", revision=revision
-            )
-            return sorted(entry.path for entry in tree if isinstance(entry, RepoFile))
-        except RepositoryNotFoundError:
-            raise
-        except EntryNotFoundError:
-            return []
+    def _files(self, revision: str) -> list[str]:
+        """All files of a commit, sorted; asked for once a commit."""
+        listed, files = self._listed
+        if listed != revision:
+            tree = self._api.list_repo_tree(self._repo_id, recursive=True, repo_type="dataset", revision=revision)
+            files = sorted(entry.path for entry in tree if isinstance(entry, RepoFile))
+            self._listed = (revision, files)
+        return files

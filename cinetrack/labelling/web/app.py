@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
-from pathlib import Path
-
 import gradio as gr
 
 from cinetrack.labelling.service import LabellingService
@@ -17,12 +14,11 @@ CACHE_S = 3600  # pictures and films that browsers were sent are deleted after t
 
 def build_app(service: LabellingService, identity: Identity) -> gr.Blocks:
     """The labelling app, not yet launched."""
-    films = Path(tempfile.mkdtemp(prefix="cinetrack-films-"))
     with gr.Blocks(
         title="CineTrack labelling", analytics_enabled=False, fill_width=True, delete_cache=(CACHE_S, CACHE_S)
     ) as app:
         page = lay_out(identity.hub_sign_in)
-        does = Callbacks(service, identity, page, films)
+        does = Callbacks(service, identity, page)
         everything = list(vars(page).values())
         quiet = {"show_progress": "hidden", "api_visibility": "private"}
         # Payloads that hold the annotator's picture are taken raw: no file is read on a browser's word.

@@ -1,4 +1,4 @@
-"""What happens on a click: read the page, call the service, write the page. Errors a person can mend become messages."""
+"""What happens on a click: read the page, call the service, write the page. Mendable errors become messages."""
 
 from __future__ import annotations
 
@@ -50,11 +50,10 @@ def with_messages(callback: Callable[..., Updates]) -> Callable[..., Updates]:
 class Callbacks:
     """One method an event. `request` says whose page it is; what a page shows is made from its workspace."""
 
-    def __init__(self, service: LabellingService, identity: Identity, page: Page, films: Path) -> None:
+    def __init__(self, service: LabellingService, identity: Identity, page: Page) -> None:
         self._service = service
         self._identity = identity
         self._page = page
-        self._films = films
 
     @with_messages
     def load(self, memory: Any, request: gr.Request) -> Updates:
@@ -160,7 +159,7 @@ class Callbacks:
         _, workspace = self._desk_if_any(request)
         if workspace is None:
             return {}
-        path = self._films / f"{request.session_hash}.webm"
+        path = Path(workspace.folder.name) / "film.webm"
         masks = workspace.track.masks if workspace.track_is_current else None
         write_film(path, workspace.frames, workspace.display, workspace.window, workspace.frame_rate_hz, masks)
         return {self._page.film: str(path)}
@@ -272,7 +271,8 @@ class Callbacks:
         patients = len({case.patient_id for case in queue.cases.values()})
         head = pieces.title(person.name, queue.progress(person.name), queue.progress(), len(queue.cases), patients)
         choices = [
-            (f"{case_id}: {status}{f' ({who})' if who else ''}", case_id) for case_id, (status, who) in queue.status().items()
+            (f"{case_id}: {status}{f' ({who})' if who else ''}", case_id)
+            for case_id, (status, who) in queue.status().items()
         ]
         return {self._page.title: head, self._page.sequence: gr.update(choices=choices, value=None)}
 

@@ -41,10 +41,16 @@ def boxes_from(payload: Any, display: Display, known: tuple[BoxPrompt, ...] = ()
     return found
 
 
-def boxes_for(boxes: tuple[BoxPrompt, ...], colours: list[tuple[int, int, int]], display: Display) -> list[dict[str, Any]]:
+def boxes_for(
+    boxes: tuple[BoxPrompt, ...], colours: list[tuple[int, int, int]], display: Display
+) -> list[dict[str, Any]]:
     """Boxes as the component takes them."""
     return [
-        dict(zip(("xmin", "ymin", "xmax", "ymax"), display.box_to_display(box), strict=True), color=colour, label=str(number))
+        dict(
+            zip(("xmin", "ymin", "xmax", "ymax"), display.box_to_display(box), strict=True),
+            color=colour,
+            label=str(number),
+        )
         for number, (box, colour) in enumerate(zip(boxes, colours, strict=True), 1)
     ]
 

@@ -84,7 +84,13 @@ def lay_out(hub_sign_in: bool) -> Page:
                 clear = gr.Button("Clear", elem_id="clear", size="sm", min_width=60)
             objects = gr.HTML(elem_id="objects")
             film = gr.Video(
-                elem_id="film", label="The sequence", autoplay=True, loop=True, interactive=False, buttons=[], height=260
+                elem_id="film",
+                label="The sequence",
+                autoplay=True,
+                loop=True,
+                interactive=False,
+                buttons=[],
+                height=260,
             )
             facts = gr.HTML(elem_id="facts")
             with gr.Accordion("Window and level", open=False):
