@@ -11,7 +11,6 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import platform
 import sys
 import tempfile
 import time
@@ -24,6 +23,7 @@ sys.path[:0] = [str(REPOSITORY), str(REPOSITORY / "tests" / "evaluation")]  # th
 
 import numpy as np  # noqa: E402
 from direct_evaluation import direct_case  # noqa: E402
+from machine import cores, cpu_name  # noqa: E402
 
 from cinetrack.evaluation import case_metrics  # noqa: E402
 from cinetrack.evaluation.dataset_evaluation import evaluate_dataset, evaluate_pair, pair_cases  # noqa: E402
@@ -57,12 +57,6 @@ def best_of(runs: int, work: Callable[[], object]) -> float:
     return min(times)
 
 
-def cpu_name() -> str:
-    info = Path("/proc/cpuinfo")
-    names = [line.split(":", 1)[1].strip() for line in info.read_text().splitlines() if line.startswith("model name")]
-    return names[0] if names else platform.processor()
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--output", type=Path, default=REPOSITORY / "benchmarks" / "results" / "evaluation.json")
@@ -72,7 +66,7 @@ def main() -> None:
     direct = direct_case(predicted.view(np.uint8), truth.view(np.uint8), "thorax")
     result: dict[str, object] = {
         "cpu": cpu_name(),
-        "cores": len(os.sched_getaffinity(0)),
+        "cores": cores(),
         "case": f"{FRAMES} frames of {SIDE} x {SIDE}",
         "largest_difference": max(abs(ours[key] - value) for key, value in direct.items()),
         "seconds_case_metrics": best_of(9, lambda: case_metrics(predicted, truth, "thorax")),

@@ -12,7 +12,6 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import platform
 import subprocess
 import sys
 import tempfile
@@ -20,6 +19,7 @@ from pathlib import Path
 from time import perf_counter
 
 import numpy as np
+from machine import cpu_name
 from playwright.sync_api import Page, expect, sync_playwright
 from scipy import ndimage
 
@@ -141,15 +141,6 @@ def propagation_rate(root: Path, args: argparse.Namespace, output: Path) -> floa
     command += ["--bundle", str(args.bundle.resolve()), "-o", str(output)]
     done = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True, check=True)
     return json.loads(done.stdout)["frames_per_second"]
-
-
-def cpu_name() -> str:
-    """What the processor calls itself."""
-    try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-        return next(line.split(":", 1)[1].strip() for line in lines if line.startswith("model name"))
-    except (OSError, StopIteration):
-        return platform.processor()
 
 
 if __name__ == "__main__":

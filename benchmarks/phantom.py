@@ -20,6 +20,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 import cv2  # noqa: E402
 import numpy as np  # noqa: E402
 import scipy  # noqa: E402
+from machine import cpu_name  # noqa: E402
 
 from cinetrack.phantom.case import draw_case  # noqa: E402
 from cinetrack.phantom.clips import ClipConfig, PhantomClips  # noqa: E402
@@ -28,15 +29,6 @@ from cinetrack.sequence.atomic_write import write_text_atomically  # noqa: E402
 
 SIDE_PX = 256
 WANTED_FRAMES_PER_S = 20
-
-
-def cpu_name() -> str:
-    """The processor's name as Linux gives it, or as Python does elsewhere."""
-    info = Path("/proc/cpuinfo")
-    lines = info.read_text().splitlines() if info.exists() else []
-    return next(
-        (line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")), platform.processor()
-    )
 
 
 def frames_per_second(make: Callable[[int], int], repeats: int) -> list[float]:

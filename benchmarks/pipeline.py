@@ -13,7 +13,6 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import platform
 import subprocess
 import sys
 import tempfile
@@ -21,6 +20,7 @@ import time
 from pathlib import Path
 
 import numpy as np
+from machine import device_name
 
 ROOT = Path(__file__).resolve().parents[1]
 sys.path[:0] = [str(ROOT), str(ROOT / "tests" / "tracking"), str(ROOT / "tests" / "refinement")]
@@ -79,8 +79,10 @@ def measure(args: argparse.Namespace, scratch: Path) -> dict:
         labels[name] = np.load(row.pop("masks"))
         refining.append({"row": name, "frames": args.refined_frames, **row})
     refining[0]["equal_pixels"] = float((labels["nnU-Net, ours"] == labels["nnU-Net, stock predictor"]).mean())
+    from cinetrack.tracking.device import choose_device
+
     return {
-        "device": device_name(args.device),
+        "device": device_name(str(choose_device(args.device))),
         "case": args.case.name,
         "refiner": {"tile_step_size": args.tile_step_size, "mirroring": True},
         "tracking": tracking,
@@ -93,7 +95,9 @@ def best_of(args: argparse.Namespace, scratch: Path, worker: str) -> dict:
     command += ["--tile-step-size", str(args.tile_step_size), "--device", args.device]
     best = None
     for _ in range(args.repeats):
-        done = subprocess.run(command, check=True, capture_output=True, text=True, env={**os.environ, "TMPDIR": str(scratch)})
+        done = subprocess.run(
+            command, check=True, capture_output=True, text=True, env={**os.environ, "TMPDIR": str(scratch)}
+        )
         row = json.loads(done.stdout.strip().splitlines()[-1])
         best = row if best is None or row["seconds_per_frame"] < best["seconds_per_frame"] else best
     print(f"{worker}: {best['seconds_per_frame']:.4f} s/frame, {best['peak_memory_mb']:.0f} MB", file=sys.stderr)
@@ -215,7 +219,7 @@ def refine_stock(args: argparse.Namespace, frames: np.ndarray, mask: np.ndarray)
 
 
 def random_refiner(scratch: Path) -> Path:
-    """A folder planned and saved by nnU-Net itself; its weights are random, which costs the same time as trained ones."""
+    """A folder planned and saved by nnU-Net itself; random weights cost the same time as trained ones."""
     from nnunet_model_folder import plan_dataset, write_model_folder
 
     return write_model_folder(scratch / "refiner", plan_dataset(scratch / "nnunet", image_size=(128, 128)))
@@ -227,30 +231,18 @@ def mean_dice(ours: np.ndarray, stock: np.ndarray) -> float:
     return float(np.where(either > 0, 2 * both / np.maximum(either, 1), 1.0).mean())
 
 
-def device_name(device: str) -> str:
-    import torch
-
-    if device != "cpu" and torch.cuda.is_available():
-        return torch.cuda.get_device_name()
-    cpuinfo = Path("/proc/cpuinfo")
-    names = [line.split(":")[1].strip() for line in cpuinfo.read_text().splitlines() if line.startswith("model name")]
-    return f"{names[0] if names else platform.processor()}, {len(os.sched_getaffinity(0))} cores"
-
-
 def slug(text: str) -> str:
     return "-".join("".join(c if c.isalnum() else " " for c in text.lower()).split())
 
 
 def print_tables(report: dict) -> None:
-    print(f"\n{report['device']}, case {report['case']}\n")
-    print("| tracking | frames | s/frame | peak memory, MB | Dice with stock |\n|---|---|---|---|---|")
-    for row in report["tracking"]:
-        agreement = f"{row['dice_with_stock']:.4f}" if "dice_with_stock" in row else ""
-        print(f"| {row['row']} | {row['frames']} | {row['seconds_per_frame']:.4f} | {row['peak_memory_mb']:.0f} | {agreement} |")
-    print("\n| refining | frames | s/frame | peak memory, MB | equal pixels |\n|---|---|---|---|---|")
-    for row in report["refining"]:
-        equal = f"{row['equal_pixels']:.6f}" if "equal_pixels" in row else ""
-        print(f"| {row['row']} | {row['frames']} | {row['seconds_per_frame']:.4f} | {row['peak_memory_mb']:.0f} | {equal} |")
+    print(f"\n{report['device']}, case {report['case']}")
+    for stage, agreement in (("tracking", "dice_with_stock"), ("refining", "equal_pixels")):
+        print(f"\n| {stage} | frames | s/frame | peak memory, MB | {agreement.replace('_', ' ')} |\n|---|---|---|---|---|")
+        for row in report[stage]:
+            cells = [row["row"], row["frames"], f"{row['seconds_per_frame']:.4f}", f"{row['peak_memory_mb']:.0f}"]
+            cells.append(f"{row[agreement]:.6f}" if agreement in row else "")
+            print("| " + " | ".join(map(str, cells)) + " |")
 
 
 if __name__ == "__main__":

@@ -13,7 +13,6 @@ import argparse
 import contextlib
 import json
 import os
-import platform
 import sys
 import tempfile
 import time
@@ -28,6 +27,7 @@ ROOT = Path(__file__).resolve().parents[1]
 # The tests make nnU-Net folders and run nnU-Net's predictor; this needs the same.
 sys.path[:0] = [str(ROOT), str(ROOT / "tests" / "refinement")]
 
+from machine import device_name  # noqa: E402
 from nnunet_model_folder import drifting_disc, plan_dataset, write_model_folder  # noqa: E402
 from stock_nnunet import stock_labels, stock_predictor  # noqa: E402
 
@@ -69,7 +69,7 @@ def main() -> None:
                 rows.append(row)
                 print_row(row, header=len(rows) == 1)
     result = {
-        "device": device_name(device),
+        "device": device_name(str(device)),
         "threads": torch.get_num_threads(),
         "load_average": os.getloadavg()[0],  # above the number of threads the machine was shared
         "torch": torch.__version__,
@@ -124,16 +124,6 @@ def print_row(row: dict[str, Any], header: bool) -> None:
         f"{row['equal_labels']:>12.6f}",
         flush=True,
     )
-
-
-def device_name(device: torch.device) -> str:
-    """The GPU's name, or the processor's."""
-    if device.type == "cuda":
-        return torch.cuda.get_device_name(device)
-    cpuinfo = Path("/proc/cpuinfo")
-    lines = cpuinfo.read_text().splitlines() if cpuinfo.exists() else []
-    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
-    return names[0] if names else platform.processor() or platform.machine()
 
 
 if __name__ == "__main__":

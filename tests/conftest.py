@@ -25,7 +25,9 @@ def moving_disc() -> tuple[np.ndarray, np.ndarray]:
     background = 200 + 60 * np.sin(rows / 9) + 40 * np.cos(columns / 7) + rng.normal(0, 4, (HEIGHT, WIDTH))
     masks = np.stack([np.hypot(rows - 28 - 1.5 * t, columns - 24 - t) < 9 for t in range(FRAMES)])
     disc = 500 + 80 * np.sin(rows / 2.5) * np.cos(columns / 3)
-    frames = np.stack([np.where(mask, np.roll(disc, (int(1.5 * t), t), (0, 1)), background) for t, mask in enumerate(masks)])
+    frames = np.stack(
+        [np.where(mask, np.roll(disc, (int(1.5 * t), t), (0, 1)), background) for t, mask in enumerate(masks)]
+    )
     return (frames + rng.normal(0, 5, frames.shape)).clip(0).astype(np.uint16), masks
 
 

@@ -49,5 +49,3 @@ def test_the_tree_shown_is_the_tree():
         for name in re.findall(r"`([\w/.]+)`", path):
             if "/" in name or "." in name:
                 assert (ROOT / name).exists(), name
-
-

@@ -1,11 +1,11 @@
 """`bundle.json`: what a model bundle holds and how it is to be run.
 
-    {"name": ...,
-     "tracker": {"kind": "sam2", "config": ..., "checkpoint": ...} | {"kind": "registration", ...settings}
-              | {"kind": "static"},
-     "refiner": null | {"folder", "folds", "checkpoint", "window", "tile_step_size", "mirroring"},
-     "box_segmenter": "sam2" | "grabcut" | "random_walker",   (may be left out: see `Bundle.segmenter`)
-     "files": {relative path: sha256}}
+{"name": ...,
+ "tracker": {"kind": "sam2", "config": ..., "checkpoint": ...} | {"kind": "registration", ...settings}
+          | {"kind": "static"},
+ "refiner": null | {"folder", "folds", "checkpoint", "window", "tile_step_size", "mirroring"},
+ "box_segmenter": "sam2" | "grabcut" | "random_walker",   (may be left out: see `Bundle.segmenter`)
+ "files": {relative path: sha256}}
 """
 
 from __future__ import annotations
@@ -167,7 +167,9 @@ def check_box_segmenter(name: Any, tracker: TrackerSpec) -> str | None:
     if name is not None and name not in BOX_SEGMENTERS:
         raise BundleError(f"box_segmenter: expected one of {', '.join(BOX_SEGMENTERS)}, found {name!r}")
     if name == "sam2" and not isinstance(tracker, Sam2Spec):
-        raise BundleError(f"box_segmenter: expected grabcut or random_walker with a {tracker.kind} tracker, found 'sam2'")
+        raise BundleError(
+            f"box_segmenter: expected grabcut or random_walker with a {tracker.kind} tracker, found 'sam2'"
+        )
     return name
 
 
@@ -229,10 +231,14 @@ def _read_tracker(value: Any) -> TrackerSpec:
     for key, setting in given.items():
         numbers = setting if key == "window_percentiles" else [setting]
         whole = key != "window_percentiles"
-        if not isinstance(numbers, list) or (not whole and len(numbers) != 2) or any(
-            isinstance(n, bool) or not isinstance(n, int if whole else (int, float)) for n in numbers
+        if (
+            not isinstance(numbers, list)
+            or (not whole and len(numbers) != 2)
+            or any(isinstance(n, bool) or not isinstance(n, int if whole else (int, float)) for n in numbers)
         ):
-            raise BundleError(f"tracker.{key}: expected {'a whole number' if whole else 'two numbers'}, found {setting!r}")
+            raise BundleError(
+                f"tracker.{key}: expected {'a whole number' if whole else 'two numbers'}, found {setting!r}"
+            )
     if "window_percentiles" in given:
         given["window_percentiles"] = tuple(given["window_percentiles"])
     try:

@@ -67,9 +67,7 @@ def _points_by_frame(masks: np.ndarray) -> list[np.ndarray]:
     return [points[start:end] for start, end in zip(ends[:-1], ends[1:])]
 
 
-def _nearest(
-    first: np.ndarray, second: np.ndarray, spacing: tuple[float, float]
-) -> tuple[np.ndarray, np.ndarray]:
+def _nearest(first: np.ndarray, second: np.ndarray, spacing: tuple[float, float]) -> tuple[np.ndarray, np.ndarray]:
     """Distance of each of `first` to the nearest of `second`, and the reverse; float32 as the challenge keeps them."""
     if len(first) * len(second) > MOST_PAIRS:
         return _nearest_by_transform(first, second, spacing), _nearest_by_transform(second, first, spacing)

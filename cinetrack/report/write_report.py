@@ -1,7 +1,7 @@
 """The HTML report: an overview page and one data file a case, which a browser opens from disk without a network.
 
-    <report>/index.html           overview, player and plots; styles and scripts inside
-    <report>/cases/<case>.js      a case's frames, outlines and numbers, loaded when the case is opened
+<report>/index.html           overview, player and plots; styles and scripts inside
+<report>/cases/<case>.js      a case's frames, outlines and numbers, loaded when the case is opened
 """
 
 from __future__ import annotations

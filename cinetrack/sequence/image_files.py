@@ -159,7 +159,9 @@ def _read_image(path: Path, wanted: str) -> sitk.Image:
             reader.ReadImageInformation()
             if reader.GetNumberOfComponents() != 1:
                 channels = reader.GetNumberOfComponents()
-                raise InputError(f"{path}: expected {wanted} with one channel, found {channels} channels (RGB or vector)")
+                raise InputError(
+                    f"{path}: expected {wanted} with one channel, found {channels} channels (RGB or vector)"
+                )
             if reader.GetDimension() != 3:
                 raise InputError(
                     f"{path}: expected {wanted} of three dimensions (row, column, time), found {reader.GetDimension()}"
@@ -186,5 +188,7 @@ def _with_finite_frames(path: Path, frames: np.ndarray) -> np.ndarray:
     for index, frame in enumerate(frames):
         frames[index], bad = finite_frame(frame)
         replaced += bad
-    logger.warning("%s: %d pixels were NaN or infinite; each counts as its frame's smallest finite value", path, replaced)
+    logger.warning(
+        "%s: %d pixels were NaN or infinite; each counts as its frame's smallest finite value", path, replaced
+    )
     return frames

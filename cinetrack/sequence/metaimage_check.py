@@ -82,7 +82,9 @@ def _bytes_of_data(path: Path, wanted: str, fields: dict[bytes, bytes]) -> int:
     ):
         if not good:
             name = key.decode()
-            raise InputError(f"{path}: expected {wanted} with a usable {name} in its header, found {_shown(fields, key)}")
+            raise InputError(
+                f"{path}: expected {wanted} with a usable {name} in its header, found {_shown(fields, key)}"
+            )
     return math.prod(sizes) * BYTES_A_VALUE[fields[b"ElementType"]]
 
 

@@ -115,7 +115,8 @@ def test_altered_weights_are_refused(bundle):
         ("model: [1, 2", "SAM2 `model`"),
         ("model: {_target_: sam2.modeling.sam2_base.SAM2Base, image_encoder: {_target_: os.getcwd}}", "os.getcwd"),
         (
-            "model: {_target_: sam2.modeling.sam2_base.SAM2Base, image_encoder: {_target_: sam2.modeling.sam2_base.torch.load}}",
+            "model: {_target_: sam2.modeling.sam2_base.SAM2Base, "
+            "image_encoder: {_target_: sam2.modeling.sam2_base.torch.load}}",
             "torch.load",
         ),
         (
@@ -146,7 +147,12 @@ def test_weights_of_another_architecture_are_refused_with_the_first_differing_te
 def test_a_checkpoint_of_the_trainers_kind_drops_in(bundle, tmp_path):
     # SAM2's trainer keeps the optimiser and counters beside the weights.
     weights = torch.load(bundle / "tracker.pt", weights_only=True)["model"]
-    extra = {"optimizer": {"state": {}, "param_groups": [{"lr": 1e-4}]}, "epoch": 3, "steps": {"train": 7}, "loss": None}
+    extra = {
+        "optimizer": {"state": {}, "param_groups": [{"lr": 1e-4}]},
+        "epoch": 3,
+        "steps": {"train": 7},
+        "loss": None,
+    }
     torch.save({"model": weights, **extra}, tmp_path / "checkpoint.pt")
     create_bundle(tmp_path / "new", str(tmp_path / "checkpoint.pt"), str(bundle / "tracker.yaml"), name="mine")
     opened = open_bundle(tmp_path / "new")

@@ -71,9 +71,7 @@ def brute_force(first: np.ndarray, second: np.ndarray, spacing) -> tuple[float, 
     a, b = edge(first), edge(second)
 
     def nearest(points, targets):
-        return [
-            min(np.hypot((p[0] - q[0]) * spacing[0], (p[1] - q[1]) * spacing[1]) for q in targets) for p in points
-        ]
+        return [min(np.hypot((p[0] - q[0]) * spacing[0], (p[1] - q[1]) * spacing[1]) for q in targets) for p in points]
 
     return max(np.percentile(nearest(a, b), 95), np.percentile(nearest(b, a), 95)), np.mean(nearest(a, b))
 

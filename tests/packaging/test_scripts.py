@@ -17,7 +17,11 @@ from packaging.utils import canonicalize_name
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 SCRIPTS = ["build.sh", "export.sh", ".ci/run", ".ci/base_image.sh"]
-SCRIPTS += [path.relative_to(REPOSITORY).as_posix() for folder in ("test", "resources") for path in (REPOSITORY / folder).glob("*.sh")]
+SCRIPTS += [
+    path.relative_to(REPOSITORY).as_posix()
+    for folder in ("test", "resources")
+    for path in (REPOSITORY / folder).glob("*.sh")
+]
 
 
 @pytest.fixture
@@ -93,7 +97,11 @@ def test_docker_is_taken_where_its_daemon_answers_and_podman_otherwise(repositor
 
 def test_given_engine_flags_replace_the_detected_ones(repository, tools):
     install(tools, "podman")
-    given = {"CONTAINER_GLOBAL_FLAGS": "--log-level info", "CONTAINER_BUILD_FLAGS": "", "CONTAINER_RUN_FLAGS": "--pids-limit 99"}
+    given = {
+        "CONTAINER_GLOBAL_FLAGS": "--log-level info",
+        "CONTAINER_BUILD_FLAGS": "",
+        "CONTAINER_RUN_FLAGS": "--pids-limit 99",
+    }
     assert engine(repository, CONTAINER_ENGINE="podman", **given) == "podman --log-level info||--pids-limit 99"
 
 
@@ -111,7 +119,8 @@ def pip_settings(tmp_path, monkeypatch) -> dict[str, str]:
     (tmp_path / "ca.pem").write_text("certificate")
     settings = tmp_path / "pip.conf"
     settings.write_text(
-        f"[global]\ncert = {tmp_path}/ca.pem\nextra-index-url = file://{tmp_path}/index/simple\nfind-links = {tmp_path}/wheels\n"
+        f"[global]\ncert = {tmp_path}/ca.pem\n"
+        f"extra-index-url = file://{tmp_path}/index/simple\nfind-links = {tmp_path}/wheels\n"
     )
     for name in [name for name in os.environ if name.startswith("PIP_")]:
         monkeypatch.delenv(name)
@@ -120,10 +129,15 @@ def pip_settings(tmp_path, monkeypatch) -> dict[str, str]:
 
 def test_build_mounts_the_hosts_pip_settings_and_bakes_none_in(repository, tools, tmp_path, pip_settings):
     # The secrets are read while the engine runs: build.sh deletes them afterwards.
-    keep = 'for word; do case $word in id=pip_conf,src=*) cp "${word#id=pip_conf,src=}" ' + f'"{tmp_path}/seen.conf";; esac; done'
+    keep = (
+        'for word; do case $word in id=pip_conf,src=*) cp "${word#id=pip_conf,src=}" '
+        + f'"{tmp_path}/seen.conf";; esac; done'
+    )
     install(tools, "podman", keep)
     pip_settings["PATH"] = f"{tools}:{pip_settings['PATH']}"
-    result = run(repository / "build.sh", CONTAINER_ENGINE="podman", BASE_IMAGE="localhost/base:1", IMAGE="trial", **pip_settings)
+    result = run(
+        repository / "build.sh", CONTAINER_ENGINE="podman", BASE_IMAGE="localhost/base:1", IMAGE="trial", **pip_settings
+    )
     assert result.returncode == 0, result.stderr
     (call,) = calls(tools, "podman")
     (index_mount,) = re.findall(rf"--volume {tmp_path}/index:(/mnt/pip-\d):ro", call)
@@ -173,7 +187,7 @@ def test_export_writes_the_image_and_the_bundle(repository, tools, tmp_path):
 
 def test_a_failed_export_leaves_the_earlier_file_and_no_half_one(repository, tools):
     (repository / "cinetrack.tar.gz").write_bytes(b"earlier")
-    install(tools, "podman", 'if [[ $* == *save* ]]; then echo half; exit 1; fi')
+    install(tools, "podman", "if [[ $* == *save* ]]; then echo half; exit 1; fi")
     assert run(repository / "export.sh", CONTAINER_ENGINE="podman").returncode == 1
     assert (repository / "cinetrack.tar.gz").read_bytes() == b"earlier"
     assert list(repository.glob("*.part")) == []

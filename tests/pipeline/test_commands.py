@@ -207,7 +207,9 @@ def test_predict_tracks_a_dataset_and_records_what_it_did(dataset, tmp_path):
 def test_predict_passes_over_finished_cases_and_takes_up_the_others(dataset, tmp_path, capsys):
     arguments = ["predict", str(dataset), "-o", str(tmp_path / "out"), "--model", REGISTRATION]
     assert main(arguments) == 0
-    outputs = {case: tmp_path / "out" / case / "images/mri-linac-series-targets/output.mha" for case in ("A_001", "B_002")}
+    outputs = {
+        case: tmp_path / "out" / case / "images/mri-linac-series-targets/output.mha" for case in ("A_001", "B_002")
+    }
     kept = outputs["A_001"].stat().st_mtime_ns
     (tmp_path / "out/B_002/prediction.json").unlink()  # as if stopped between the masks and the record
     written = outputs["B_002"].stat().st_mtime_ns
@@ -251,7 +253,9 @@ def test_a_batch_script_without_srun_does_all_the_cases(dataset, tmp_path, monke
     assert sorted(p.name for p in (tmp_path / "out").iterdir()) == ["A_001", "B_002"]
 
 
-@pytest.mark.parametrize("values", [{"WORLD_SIZE": "2"}, {"RANK": "x", "WORLD_SIZE": "2"}, {"RANK": "2", "WORLD_SIZE": "2"}])
+@pytest.mark.parametrize(
+    "values", [{"WORLD_SIZE": "2"}, {"RANK": "x", "WORLD_SIZE": "2"}, {"RANK": "2", "WORLD_SIZE": "2"}]
+)
 def test_a_shard_that_cannot_be_is_bad_input(values, dataset, tmp_path, monkeypatch):
     for name, value in values.items():
         monkeypatch.setenv(name, value)

@@ -111,9 +111,7 @@ def test_extra_observers_are_found_by_name(dataset, moving_disc):
 
 def test_staple_labels_are_the_truth_where_there_are_any(dataset, moving_disc):
     consensus = np.roll(moving_disc[1], 2, axis=2)
-    write_masks(
-        dataset / "A_001/targets/A_001_staple_labels.mha", consensus, ImageGeometry.in_plane((1.5, 1.0))
-    )
+    write_masks(dataset / "A_001/targets/A_001_staple_labels.mha", consensus, ImageGeometry.in_plane((1.5, 1.0)))
     np.testing.assert_array_equal(find_cases(dataset)[0].read_labels(), consensus)
 
 

@@ -72,7 +72,9 @@ def read_architecture(config: str, folder: Path) -> DictConfig:
         OmegaConf.resolve(model)
     except FileNotFoundError:
         known = ", ".join(PUBLISHED_CONFIGS.values())
-        raise BundleError(f"{path}: expected a SAM2 configuration (a yaml here, or one of {known}), found none") from None
+        raise BundleError(
+            f"{path}: expected a SAM2 configuration (a yaml here, or one of {known}), found none"
+        ) from None
     except (OmegaConfBaseException, YAMLError, AttributeError, UnicodeDecodeError, OSError) as error:
         raise BundleError(f"{path}: expected a yaml with a SAM2 `model`, found something else ({error})") from None
     if not isinstance(model, DictConfig) or model.get("_target_") not in _ROOTS:
@@ -156,4 +158,6 @@ def _is_sam2_module(target: Any) -> bool:
         found = getattr(importlib.import_module(module_name), class_name, None)
     except ImportError:
         return False
-    return isinstance(found, type) and issubclass(found, torch.nn.Module) and found.__module__.startswith("sam2.modeling.")
+    return (
+        isinstance(found, type) and issubclass(found, torch.nn.Module) and found.__module__.startswith("sam2.modeling.")
+    )

@@ -70,7 +70,9 @@ def points_to_tensors(
         rows_columns = list(prompt.points)
         labels = [int(positive) for positive in prompt.positive]
     height, width = frame_shape
-    xy = torch.tensor([(column / width, row / height) for row, column in rows_columns], dtype=torch.float32) * image_size
+    xy = (
+        torch.tensor([(column / width, row / height) for row, column in rows_columns], dtype=torch.float32) * image_size
+    )
     return {
         "point_coords": xy[None].to(device),
         "point_labels": torch.tensor([labels], dtype=torch.int32, device=device),
