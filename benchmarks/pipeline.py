@@ -238,7 +238,8 @@ def slug(text: str) -> str:
 def print_tables(report: dict) -> None:
     print(f"\n{report['device']}, case {report['case']}")
     for stage, agreement in (("tracking", "dice_with_stock"), ("refining", "equal_pixels")):
-        print(f"\n| {stage} | frames | s/frame | peak memory, MB | {agreement.replace('_', ' ')} |\n|---|---|---|---|---|")
+        print(f"\n| {stage} | frames | s/frame | peak memory, MB | {agreement.replace('_', ' ')} |")
+        print("|---|---|---|---|---|")
         for row in report[stage]:
             cells = [row["row"], row["frames"], f"{row['seconds_per_frame']:.4f}", f"{row['peak_memory_mb']:.0f}"]
             cells.append(f"{row[agreement]:.6f}" if agreement in row else "")
