@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import re
 import shlex
 from pathlib import Path
 
 import pytest
 
-from cinetrack.cli.main import parse
+from cinetrack.cli.main import main, parse
 
 ROOT = Path(__file__).resolve().parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -25,6 +26,19 @@ def test_the_python_examples_run_in_order(moving_disc, monkeypatch):
     for block in blocks("python"):
         exec(compile(block, "README.md", "exec"), names)
     assert names["result"].mask.shape == frames[0].shape and len(names["session"].results) == 3
+
+
+@pytest.mark.parametrize("bundle", ["default", "registration", "static"])
+def test_the_examples_scores_are_the_ones_shown(bundle, tmp_path):
+    row = next(line for line in README.splitlines() if line.startswith(f"| {bundle} |"))
+    dice, hd95 = (float(cell) for cell in row.split("|")[2:4])
+    truth, metrics = str(ROOT / "examples/data"), tmp_path / "metrics.json"
+    assert main(["predict", truth, "-o", str(tmp_path), "--model", str(ROOT / "resources" / bundle)]) == 0
+    assert main(["evaluate", str(tmp_path), "--truth", truth, "--output", str(metrics)]) == 0
+    means = json.loads(metrics.read_text())["aggregates"]
+    # Another processor rounds otherwise; what the reader is told must still hold.
+    assert means["dice_similarity_coefficient"] == pytest.approx(dice, abs=0.005)
+    assert means["hausdorff_distance_95"] == pytest.approx(hd95, abs=0.25)
 
 
 def shown_commands() -> list[str]:
