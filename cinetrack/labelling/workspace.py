@@ -137,7 +137,7 @@ class Workspace:
         Raises:
             InputError: no such object, or nothing found.
         """
-        self._expect_object(number, new=isinstance(drawn, BoxPrompt) and frame > 0)
+        self._expect_object(frame, number, may_be_new=isinstance(drawn, BoxPrompt))
         if frame > 0 and self._segmenter.prompts_tracker:
             self._change(replace(self.draft, prompts=(*self.draft.prompts, GivenPrompt(frame, number, drawn))))
             return
@@ -151,7 +151,7 @@ class Workspace:
         Raises:
             InputError: no such object, or nothing would be left of it on the first frame.
         """
-        self._expect_object(number, new=frame > 0 and not erase)
+        self._expect_object(frame, number, may_be_new=not erase)
         mask = self.mask_of(frame, number)
         mask = np.zeros(self.display.frame_shape, dtype=bool) if mask is None else mask
         stroke = stroke_mask(path, radius_px, mask.shape)
@@ -280,12 +280,13 @@ class Workspace:
         prompts = (*(_disjoint(same_frame) if frame == 0 else same_frame), *rest)
         self._change(replace(self.draft, prompts=tuple(sorted(prompts, key=lambda g: g.frame))))
 
-    def _expect_object(self, number: int, new: bool) -> None:
-        last = min(self.draft.object_count + new, MOST_OBJECTS)
+    def _expect_object(self, frame: int, number: int, may_be_new: bool) -> None:
         if not self.draft.object_count:
             raise InputError("objects: expected masks on the first frame, found none; draw boxes and press Masks")
+        # On frame 0 objects come from boxes alone; those that start later have nothing there.
+        last = len(self._on_first()) if frame == 0 else min(self.draft.object_count + may_be_new, MOST_OBJECTS)
         if not 1 <= number <= last:
-            raise InputError(f"object: expected 1 to {last}, found {number}")
+            raise InputError(f"object: expected 1 to {last} on this frame, found {number}")
 
     def _change(self, draft: Draft) -> None:
         self._history = [*self._history[-UNDO_STEPS + 1 :], self.draft]
@@ -296,15 +297,20 @@ def stroke_mask(path: list[tuple[float, float]], radius_px: float, shape: tuple[
     """Pixels whose centres lie within `radius_px` of a line through (row, column) positions: (H, W) bool."""
     if not path or not all(math.isfinite(part) for position in path for part in position):
         raise InputError("brush: expected positions on the image, found none")
-    far = np.full(shape, np.inf)
-    rows, columns = np.mgrid[: shape[0], : shape[1]] + 0.5
+    mask = np.zeros(shape, dtype=bool)
     for (row, column), (next_row, next_column) in zip(path, [*path[1:], path[-1]], strict=True):
+        # Only the pixels that this piece can reach: a long stroke has thousands of pieces.
+        top, bottom = int(min(row, next_row) - radius_px), int(max(row, next_row) + radius_px)
+        left, right = int(min(column, next_column) - radius_px), int(max(column, next_column) + radius_px)
+        near = np.s_[max(top, 0) : max(bottom + 1, 0), max(left, 0) : max(right + 1, 0)]
+        part = mask[near]
+        rows = np.arange(part.shape[0])[:, None] + max(top, 0) + 0.5
+        columns = np.arange(part.shape[1])[None, :] + max(left, 0) + 0.5
         along_row, along_column = next_row - row, next_column - column
         length2 = along_row**2 + along_column**2
-        share = ((rows - row) * along_row + (columns - column) * along_column) / (length2 or 1.0)
-        share = np.clip(share, 0.0, 1.0)
-        far = np.minimum(far, np.hypot(rows - row - share * along_row, columns - column - share * along_column))
-    return far <= radius_px
+        share = np.clip(((rows - row) * along_row + (columns - column) * along_column) / (length2 or 1.0), 0.0, 1.0)
+        part |= np.hypot(rows - row - share * along_row, columns - column - share * along_column) <= radius_px
+    return mask
 
 
 def _is_mask(given: GivenPrompt) -> bool:

@@ -6,6 +6,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from cinetrack import load_tracker
 from cinetrack.errors import InputError
@@ -120,7 +122,10 @@ def test_a_box_on_a_later_frame_starts_a_new_object(workspace):
         (lambda w: w.make_masks(), "expected 1 to 5"),
         (lambda w: w.draw_boxes([DISC] * 6), "at most 5"),
         (lambda w: w.correct(2, 1, DISC), "press Masks"),
-        (lambda w: (w.draw_boxes([DISC]), w.make_masks(), w.correct(0, 3, DISC)), "expected 1 to 1, found 3"),
+        (
+            lambda w: (w.draw_boxes([DISC]), w.make_masks(), w.correct(0, 3, DISC)),
+            "expected 1 to 1 on this frame, found 3",
+        ),
         (lambda w: (w.draw_boxes([DISC]), w.make_masks(), w.paint(0, 1, [(28, 24)], 99, True)), "eraser"),
         (lambda w: (w.draw_boxes([DISC]), w.make_masks(), w.paint(0, 1, [(float("nan"), 1)], 2, False)), "brush"),
         (lambda w: (w.draw_boxes([DISC, BoxPrompt(18, 14, 38, 34.001)]), w.make_masks()), "wholly under another"),
@@ -142,6 +147,25 @@ def test_a_draft_of_another_sequence_is_refused(workspace, dataset):
 def test_a_brush_stroke_is_a_line_of_its_width():
     mask = stroke_mask([(5.5, 2.5), (5.5, 12.5)], 1.0, (11, 16))
     assert mask[5, 2:13].all() and mask[4:7, 5].all() and not mask[3, 5] and not mask[5, 15]
+
+
+@given(st.lists(st.tuples(st.floats(-9, 40), st.floats(-9, 40)), min_size=1, max_size=6), st.floats(0.5, 9))
+def test_a_brush_stroke_holds_the_pixels_near_its_line_and_no_others(path, radius):
+    centres = np.stack(np.mgrid[:30, :20], axis=-1) + 0.5
+    steps = np.linspace(0, 1, 400)[:, None]
+    ends = zip(path, [*path[1:], path[-1]], strict=True)
+    line = np.concatenate([np.array(a) * (1 - steps) + np.array(b) * steps for a, b in ends])
+    away = np.stack([np.hypot(*(centres - point).transpose(2, 0, 1)) for point in line]).min(axis=0)
+    mask = stroke_mask(path, radius, (30, 20))
+    assert mask[away < radius - 0.2].all() and not mask[away > radius + 0.2].any()
+
+
+def test_an_object_that_starts_later_cannot_be_brushed_onto_the_first_frame(workspace):
+    workspace.draw_boxes([DISC])
+    list(workspace.propagate())
+    workspace.correct(3, 2, CORNER)
+    with pytest.raises(InputError, match="expected 1 to 1 on this frame, found 2"):
+        workspace.paint(0, 2, [(8.0, 44.0)], 3.0, erase=False)
 
 
 def test_the_model_serves_people_in_turn(dataset):
