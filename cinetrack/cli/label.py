@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import getpass
+import socket
 import sys
 from pathlib import Path
 
@@ -41,6 +42,7 @@ def run(args: argparse.Namespace) -> int:
     if args.share and args.auth is None:
         raise InputError("--share: expected --auth with it, as anyone may find the link; found none")
     users = None if args.auth is None else UserFile(args.auth)
+    _check_address(args.host, args.port)
 
     import numpy as np
 
@@ -69,10 +71,22 @@ def run(args: argparse.Namespace) -> int:
     try:
         url = launch(build_app(service, Identity()), settings, block=False)
     except OSError as error:
-        raise InputError(f"--port {args.port}: expected a free port, found {error}") from None
+        raise InputError(f"--host {args.host}: expected an address with a free port, found {error}") from None
     print(url, flush=True)
     _wait()
     return 0
+
+
+def _check_address(host: str, port: int | None) -> None:
+    """Raise InputError where this machine cannot listen there; the server itself would wait for ever."""
+    if port is not None and not 1 <= port <= 65535:
+        raise InputError(f"--port: expected a number from 1 to 65535, found {port}")
+    try:
+        with socket.create_server((host, port or 0), family=socket.AF_INET6 if ":" in host else socket.AF_INET):
+            pass
+    except OSError as error:
+        wanted = "a free port of this machine" if port else "an address of this machine"
+        raise InputError(f"{host}:{port or 'any port'}: expected {wanted}, found none ({error})") from None
 
 
 def _add_user(args: argparse.Namespace) -> int:

@@ -116,7 +116,9 @@ def compare_models(models: Sequence[MetricsFile], seed: int = 0) -> Comparison:
     means = {name: {key: _finite_mean(value) for key, value in values[name].items()} for name in names}
     timings = {model.name: runtime_aggregates([model.results[case] for case in cases]) for model in models}
     ranked = RANKED if all(timing["runtime"] is not None for timing in timings.values()) else ACCURACY
-    ranks = rank_models([{**means[name], **timings[name]} for name in names], ranked)
+    # The challenge ranks by means over all cases: an infinite distance on one of them puts a model last.
+    plain = [{key: float(value.mean()) for key, value in values[name].items()} for name in names]
+    ranks = rank_models([{**row, **timings[name]} for row, name in zip(plain, names)], ranked)
     summaries = [
         ModelSummary(
             name=model.name,

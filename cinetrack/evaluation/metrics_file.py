@@ -131,10 +131,19 @@ def read_metrics(path: Path, name: str | None = None) -> MetricsFile:
         missing = [key for key in ("case_id", *ACCURACY_KEYS) if not isinstance(row, Mapping) or row.get(key) is None]
         if missing:
             raise InputError(f"{path}: expected every result to have {', '.join(missing)}, found one without")
+        wrong = [key for key in ACCURACY_KEYS if not _is_number(row[key])]
+        if row.get("total_runtime") is not None:
+            wrong += [key for key in ("total_runtime", "frame_count") if not _is_number(row.get(key))]
+        if wrong:
+            raise InputError(f"{path}: expected {wrong[0]} to be a number, found {row.get(wrong[0])!r}")
         results[str(row["case_id"])] = row
     if len(results) != len(content["results"]):
         raise InputError(f"{path}: expected each case once, found a case twice")
     return MetricsFile(name or _name_of(path), results)
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool)
 
 
 def _name_of(path: Path) -> str:

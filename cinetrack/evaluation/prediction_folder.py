@@ -92,7 +92,10 @@ def read_log(folder: Path) -> PredictionLog:
 def _logged_case(folder: Path) -> str | None:
     path = folder / LOG_FILE
     content = read_json(path) if path.exists() else None
-    return _text(content.get("case_id")) if isinstance(content, Mapping) else None
+    case_id = _text(content.get("case_id")) if isinstance(content, Mapping) else None
+    if case_id is not None and (case_id != Path(case_id).name or case_id in ("", ".", "..")):
+        raise InputError(f"{path}: expected case_id to be the name of a folder, found {case_id!r}")
+    return case_id
 
 
 def _mapping(path: Path, content: Mapping[str, Any], key: str) -> Mapping[str, Any]:

@@ -16,6 +16,7 @@ from direct_evaluation import direct_case, direct_relative_d98
 from prediction_writing import shifted, write_prediction
 
 from cinetrack.cli.main import main
+from cinetrack.errors import InputError
 from cinetrack.evaluation.metric_names import (
     ACCURACY,
     DISTANCES,
@@ -24,6 +25,7 @@ from cinetrack.evaluation.metric_names import (
     SPREADS,
     millimetre_key,
 )
+from cinetrack.evaluation.prediction_folder import find_predictions
 from cinetrack.sequence import CineSequence, find_cases
 from cinetrack.sequence.image_files import ImageGeometry, write_masks
 from cinetrack.sequence.trackrad_dataset import write_case
@@ -218,3 +220,12 @@ def test_a_folder_without_predictions_is_reported(tmp_path, dataset, capfd, fold
     (tmp_path / "empty").mkdir()
     assert evaluate(tmp_path / folder, dataset)[0] == 2
     assert f"{tmp_path / folder}: expected" in capfd.readouterr().err
+
+
+@pytest.mark.parametrize("case_id", ["../../escaped", "/tmp/escaped", "..", "a/b"])
+def test_a_record_cannot_name_a_case_outside_the_output(case_id, tmp_path):
+    output = tmp_path / "output"
+    (output / "images/mri-linac-series-targets").mkdir(parents=True)
+    (output / "prediction.json").write_text(json.dumps({"case_id": case_id}))
+    with pytest.raises(InputError, match="name of a folder"):
+        find_predictions(output)

@@ -202,3 +202,19 @@ def test_models_without_a_common_case_or_with_one_name_are_refused():
         compare_models([model("a", BASE), renamed])
     with pytest.raises(InputError, match="different names, found a, a"):
         compare_models([model("a", BASE), model("a", BASE)])
+
+
+def test_a_model_with_an_infinite_distance_on_one_case_ranks_last():
+    lost, steady = model("lost", BASE, center=1.0), model("steady", BASE, center=2.0)
+    lost.results["C_002"] = {**lost.results["C_002"], CENTER.key: float("inf")}
+    places = [summary.ranks[CENTER.key] for summary in compare_models([lost, steady]).models]
+    assert places == [2, 1]
+
+
+@pytest.mark.parametrize("change", [{DICE.key: "high"}, {"frame_count": None}, {"total_runtime": "soon"}])
+def test_metrics_that_are_no_numbers_are_bad_input(change, tmp_path, capsys):
+    wrong = model("wrong", BASE)
+    wrong.results["C_000"] = {**wrong.results["C_000"], **change}
+    paths = [str(write(tmp_path / "a.json", model("a", BASE))), str(write(tmp_path / "b.json", wrong))]
+    assert main(["compare", *paths]) == 2
+    assert "b.json: expected" in capsys.readouterr().err

@@ -56,6 +56,24 @@ def test_a_page_from_before_a_restart_is_told_to_reload():
         Identity().person(request_of(None))
 
 
+@pytest.mark.parametrize(
+    ("missing", "message"),
+    [("CINETRACK_LABELLERS", "CINETRACK_LABELLERS"), ("GRADIO_SERVER_NAME", "expected 127.0.0.1")],
+)
+def test_a_space_that_would_be_open_to_anyone_does_not_start(missing, message, dataset, tmp_path):
+    given = {
+        "CINETRACK_DATASET": str(dataset),
+        "CINETRACK_STORE": str(tmp_path),
+        "CINETRACK_LABELLERS": "anna",
+        "GRADIO_SERVER_NAME": "127.0.0.1",
+    }
+    del given[missing]
+    environment = {**os.environ, **given, "PYTHONPATH": str(REPOSITORY)}
+    command = [sys.executable, str(REPOSITORY / "deploy" / "space" / "app.py")]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 1 and done.stderr.startswith("error: ") and message in done.stderr
+
+
 @pytest.mark.skipif(not Path(CHROMIUM).exists(), reason=f"no browser at {CHROMIUM}")
 def test_a_signed_in_labellers_label_is_committed_to_the_hub(dataset, hub):
     with socket.socket() as probe:
