@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from pathlib import Path
 
@@ -12,6 +13,7 @@ import pytest
 os.environ.setdefault("OMP_NUM_THREADS", "2")
 
 from cinetrack.sequence import CineSequence, TrackingCase  # noqa: E402
+from cinetrack.sequence.image_files import ImageGeometry, write_masks, write_series  # noqa: E402
 from cinetrack.sequence.trackrad_dataset import write_case  # noqa: E402
 
 FRAMES, HEIGHT, WIDTH = 8, 72, 56
@@ -45,3 +47,17 @@ def dataset(tmp_path: Path, moving_disc) -> Path:
     for patient, field in (("A_001", 0.35), ("B_002", 1.5)):
         write_case(root, patient, CineSequence(frames, (1.5, 1.0), 4.0, field, "abdomen"), masks)
     return root
+
+
+@pytest.fixture
+def platform_input(tmp_path: Path, moving_disc) -> Path:
+    """A case laid out as the platform's /input, with spacing 1.5 x 1 mm and an origin."""
+    frames, masks = moving_disc
+    geometry = ImageGeometry((5.0, 1.0, 1.5), (1.0, 2.0, 3.0), (1, 0, 0, 0, 1, 0, 0, 0, 1))
+    folder = tmp_path / "input"
+    write_series(folder / "images/mri-linacs/series.mha", frames, geometry)
+    write_masks(folder / "images/mri-linac-target/target.mha", masks[:1], geometry)
+    for name, value in (("frame-rate", 4), ("b-field-strength", 0.35), ("scanned-region", "abdomen")):
+        (folder / f"{name}.json").write_text(json.dumps(value))
+    (folder / "inputs.json").write_text("[]")  # newer platform versions add it
+    return folder

@@ -14,22 +14,10 @@ import pytest
 import SimpleITK as sitk
 
 from cinetrack.cli.main import COMMANDS, main
-from cinetrack.sequence.image_files import ImageGeometry, read_masks, write_masks, write_series
+from cinetrack.sequence.image_files import read_masks
 
 ROOT = Path(__file__).resolve().parents[2]
 REGISTRATION = str(ROOT / "resources/registration")
-
-
-@pytest.fixture
-def platform_input(tmp_path, moving_disc) -> Path:
-    frames, masks = moving_disc
-    geometry = ImageGeometry((5.0, 1.0, 1.5), (1.0, 2.0, 3.0), (1, 0, 0, 0, 1, 0, 0, 0, 1))
-    folder = tmp_path / "input"
-    write_series(folder / "images/mri-linacs/series.mha", frames, geometry)
-    write_masks(folder / "images/mri-linac-target/target.mha", masks[:1], geometry)
-    for name, value in (("frame-rate", 4), ("b-field-strength", 0.35), ("scanned-region", "abdomen")):
-        (folder / f"{name}.json").write_text(json.dumps(value))
-    return folder
 
 
 def infer(folder: Path, output: Path, *options: str) -> subprocess.CompletedProcess:

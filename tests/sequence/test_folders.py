@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 
 import numpy as np
@@ -11,21 +10,8 @@ import pytest
 from cinetrack.errors import InputError
 from cinetrack.sequence import CineSequence, find_cases, read_input_folder
 from cinetrack.sequence.grand_challenge import write_output
-from cinetrack.sequence.image_files import ImageGeometry, read_masks, write_masks, write_series
+from cinetrack.sequence.image_files import ImageGeometry, read_masks, write_masks
 from cinetrack.sequence.trackrad_dataset import write_case
-
-
-@pytest.fixture
-def platform_input(tmp_path, moving_disc):
-    frames, masks = moving_disc
-    geometry = ImageGeometry((5.0, 1.0, 1.5), (1.0, 2.0, 3.0), (1, 0, 0, 0, 1, 0, 0, 0, 1))
-    folder = tmp_path / "input"
-    write_series(folder / "images/mri-linacs/0a1b.mha", frames, geometry)
-    write_masks(folder / "images/mri-linac-target/9f.mha", masks[:1], geometry)
-    for name, value in (("frame-rate", 4), ("b-field-strength", 0.35), ("scanned-region", "abdomen")):
-        (folder / f"{name}.json").write_text(json.dumps(value))
-    (folder / "inputs.json").write_text("[]")  # newer platform versions add it
-    return folder
 
 
 def test_a_platform_input_folder_is_read_whole(platform_input, moving_disc):
