@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 import tempfile
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -66,11 +66,20 @@ class Workspace:
 
     Args:
         after: number of the label's version that this goes on from, 0 for a fresh one.
+        on_frame: called before each frame that is propagated; what it raises ends the propagation.
     Raises:
         InputError: the series cannot be read.
     """
 
-    def __init__(self, case: CaseFiles, tracker: Tracker, segmenter: Segmenter, turns: Turns, after: int = 0) -> None:
+    def __init__(
+        self,
+        case: CaseFiles,
+        tracker: Tracker,
+        segmenter: Segmenter,
+        turns: Turns,
+        after: int = 0,
+        on_frame: Callable[[], None] = lambda: None,
+    ) -> None:
         self.case = case
         self.after = after
         self.frames = FrameSpool(case.series_path)
@@ -83,6 +92,7 @@ class Workspace:
         self.cancelled = threading.Event()
         self.folder = tempfile.TemporaryDirectory(prefix="cinetrack-")  # for the page's film; goes with the workspace
         self._tracker, self._segmenter, self._turns = tracker, segmenter, turns
+        self._on_frame_begun = on_frame
         self._history: list[Draft] = []
         self._begun: tuple[int, FrameSegmenter] | None = None
 
@@ -192,6 +202,7 @@ class Workspace:
         )
         del track.scores[track.done :]
         while not self.cancelled.is_set():
+            self._on_frame_begun()
             with self._turns.turn():
                 frame = next(steps, None)
             if frame is None:

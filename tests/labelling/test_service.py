@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import threading
+import time
 from pathlib import Path
 
 import numpy as np
@@ -111,6 +112,53 @@ def test_a_sequence_in_someones_hands_is_refused(service):
     case_id = service.next_sequence("p1", ANNA).case.case_id
     with pytest.raises(InputError, match="in work by someone else"):
         service.open_sequence("p2", BEN, case_id)
+
+
+def test_a_sequence_taken_over_after_its_lease_ran_out_is_taken_back_from_no_one(service, monkeypatch):
+    mine = service.next_sequence("p1", ANNA)
+    mine.draw_boxes([DISC])
+    monkeypatch.setattr(service.queue._leases, "_now", lambda: time.time() + 31 * 60)
+    theirs = service.open_sequence("p2", BEN, mine.case.case_id)
+    for act in (service.workspace, service.submit):
+        with pytest.raises(InputError, match=r"was taken by ben \(bbbbbb\) after 30 minutes without work"):
+            act("p1", ANNA)
+    with pytest.raises(InputError, match="was taken by ben"):
+        list(mine.propagate())
+    assert mine.draft.boxes == (DISC,)
+    theirs.draw_boxes([DISC])
+    assert service.submit("p2", BEN).meta.user == "ben"
+    assert service.next_sequence("p1", ANNA).case.case_id != theirs.case.case_id
+
+
+def test_a_long_propagation_keeps_its_lease(service, monkeypatch):
+    workspace = service.next_sequence("p1", ANNA)
+    workspace.draw_boxes([DISC])
+    began = time.time()
+    for done in workspace.propagate():
+        monkeypatch.setattr(service.queue._leases, "_now", lambda done=done: began + done * 20 * 60)
+    assert workspace.track_is_current
+    with pytest.raises(InputError, match="in work by someone else"):
+        service.open_sequence("p2", BEN, workspace.case.case_id)
+
+
+def test_a_series_that_cannot_be_read_is_passed_over_and_said(service):
+    good, bad = sorted(service.queue.cases)
+    service.queue.cases[bad].series_path.write_bytes(b"ObjectType = Image")
+    for page in ("p1", "p2", "p3", "p4"):
+        assert service.next_sequence(page, ANNA).case.case_id == good
+        service.leave(page, give_back=True)
+    with pytest.raises(InputError):
+        service.open_sequence("p1", ANNA, bad)
+    assert bad in service.passed_over() and service.queue.status()[bad] == ("open", "")
+    service.queue.cases[good].series_path.unlink()
+    assert service.next_sequence("p1", ANNA) is None and good in service.passed_over()
+
+
+def test_skipping_leads_to_another_sequence_while_there_is_one(service):
+    seen = [service.next_sequence("p1", ANNA).case.case_id for _ in range(12)]
+    assert all(one != next_one for one, next_one in zip(seen, seen[1:], strict=False))
+    service.next_sequence("p2", BEN)
+    assert service.next_sequence("p1", ANNA).case.case_id == service.next_sequence("p1", ANNA).case.case_id
 
 
 def test_one_persons_page_is_closed_to_another(service):
