@@ -95,11 +95,17 @@ class Label:
         scores = _parse(files, "scores.json", where)
         if not isinstance(scores, dict) or not isinstance(scores.get("objects"), list):
             raise InputError(f'{where}/scores.json: expected {{"objects": [...]}}, found {scores!r:.60}')
-        propagated = (files["propagated.mha"], files["propagated_scores.json"]) if meta.propagated else None
+        propagated = None
+        if meta.propagated:
+            for name in ("propagated.mha", "propagated_scores.json"):
+                if name not in files:
+                    raise InputError(f"{where}/{name}: expected a file of a label with propagated masks, found none")
+            propagated = (files["propagated.mha"], files["propagated_scores.json"])
+        masks = from_png(files["masks.png"], f"{where}/masks.png")
         return cls(
             meta,
-            from_png(files["masks.png"], f"{where}/masks.png"),
-            prompts_from_json(_parse(files, "prompts.json", where), f"{where}/prompts.json"),
+            masks,
+            prompts_from_json(_parse(files, "prompts.json", where), f"{where}/prompts.json", masks.shape),
             scores["objects"],
             propagated,
         )

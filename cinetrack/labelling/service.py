@@ -136,7 +136,7 @@ class LabellingService:
             if (0 if current is None else current.number) != remembered.get("after"):
                 return None  # submitted, by this browser or another
             workspace = self.open_sequence(page, person, case_id)
-            workspace.restore(draft_from_json(remembered["draft"]))
+            workspace.restore(draft_from_json(remembered["draft"], workspace.display.frame_shape))
             return workspace
         except (InputError, KeyError, TypeError, ValueError):
             desk = self._desks.get(page)
@@ -251,13 +251,17 @@ def draft_to_json(draft: Draft) -> dict[str, Any]:
     }
 
 
-def draft_from_json(document: Any) -> Draft:
-    """The inverse; raises InputError, KeyError, TypeError or ValueError where it is anything else."""
-    boxes = tuple(prompt_from_json(box) for box in document["boxes"])
+def draft_from_json(document: Any, frame_shape: tuple[int, int]) -> Draft:
+    """The inverse, of a sequence with frames of `frame_shape`, (H, W).
+
+    Raises:
+        InputError, KeyError, TypeError, ValueError: it is anything else.
+    """
+    boxes = tuple(prompt_from_json(box, frame_shape) for box in document["boxes"])
     if not all(isinstance(box, BoxPrompt) for box in boxes):
         raise InputError("draft: expected boxes, found other prompts")
     scores = tuple(math.nan if score is None else float(score) for score in document["scores"])
-    return Draft(boxes, tuple(prompts_from_json(document["prompts"], "draft")), scores)
+    return Draft(boxes, tuple(prompts_from_json(document["prompts"], "draft", frame_shape)), scores)
 
 
 def _propagated_files(workspace: Workspace) -> tuple[bytes, bytes]:

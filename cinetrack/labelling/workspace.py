@@ -17,7 +17,7 @@ import numpy as np
 from cinetrack.errors import InputError
 from cinetrack.labelling.display import Display, Window
 from cinetrack.labelling.frame_spool import FrameSpool, Spool
-from cinetrack.labelling.given_prompts import GivenPrompt
+from cinetrack.labelling.given_prompts import MOST_PROMPTS, GivenPrompt
 from cinetrack.labelling.index_masks import indexed
 from cinetrack.labelling.propagation import Checkpoints, propagate
 from cinetrack.labelling.segmenters import FrameSegmenter, Segmenter
@@ -300,6 +300,8 @@ class Workspace:
             raise InputError(f"object: expected 1 to {last} on this frame, found {number}")
 
     def _change(self, draft: Draft) -> None:
+        if len(draft.prompts) > MOST_PROMPTS:
+            raise InputError(f"prompts: expected at most {MOST_PROMPTS} of a sequence, found one more; undo some")
         self._history = [*self._history[-UNDO_STEPS + 1 :], self.draft]
         self.draft = draft
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import tracemalloc
 
 import numpy as np
 import pytest
@@ -34,6 +35,10 @@ def label(user: str = "anna", propagated: tuple[bytes, bytes] | None = None) -> 
     ]
     meta = dataclasses.replace(META, user=user, propagated=propagated is not None)
     return Label(meta, masks, prompts, [0.93, None], propagated)
+
+
+def without(files: dict[str, bytes], name: str) -> dict[str, bytes]:
+    return {other: content for other, content in files.items() if other != name}
 
 
 def test_a_label_comes_back_to_the_pixel_from_every_store(store_address):
@@ -89,7 +94,7 @@ def test_a_flag_is_open_until_the_label_is_revised(tmp_path):
 
 @given(arrays(bool, st.tuples(st.integers(1, 9), st.integers(1, 9))).filter(lambda mask: mask.any()))
 def test_a_mask_prompt_survives_json(mask):
-    np.testing.assert_array_equal(prompt_from_json(prompt_to_json(MaskPrompt(mask))).mask, mask)
+    np.testing.assert_array_equal(prompt_from_json(prompt_to_json(MaskPrompt(mask)), mask.shape).mask, mask)
 
 
 @given(arrays(np.uint8, st.tuples(st.integers(1, 9), st.integers(1, 9))))
@@ -119,7 +124,24 @@ def test_an_object_inside_another_stays_visible():
 )
 def test_unusable_prompts_are_refused(document):
     with pytest.raises(InputError, match="p.json: expected labelling prompts"):
-        prompts_from_json(document, "p.json")
+        prompts_from_json(document, "p.json", (2, 2))
+
+
+def test_prompts_of_other_frames_or_without_end_are_refused_before_they_take_memory():
+    side = 1 << 14
+    mask = {"kind": "mask", "shape": [side, side], "runs": [[0, side * side]]}
+    box = {"kind": "box", "box": [0, 0, 1, 1]}
+    tracemalloc.start()
+    for document in (
+        [{"frame": 0, "object": 1, "prompt": mask, "drawn": []}] * 3,
+        [{"frame": 0, "object": 1, "prompt": box, "drawn": [mask]}],
+        [{"frame": 0, "object": 1, "prompt": box, "drawn": []}] * 501,
+    ):
+        with pytest.raises(InputError, match=r"p.json: expected (at most 500 )?labelling prompts"):
+            prompts_from_json(document, "p.json", (270, 270))
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 1 << 20
 
 
 @pytest.mark.parametrize(
@@ -130,6 +152,8 @@ def test_unusable_prompts_are_refused(document):
         ({"meta.json": b'{"surprise": 1}'}, "w/meta.json: expected a label's meta data"),
         ({**label().to_files(), "masks.png": b"\x89PNG"}, "w/masks.png: expected an indexed PNG"),
         ({**label().to_files(), "scores.json": b"[]"}, "w/scores.json"),
+        (without(label(propagated=(b"m", b"{}")).to_files(), "propagated.mha"), "w/propagated.mha: expected a file"),
+        (without(label(propagated=(b"m", b"{}")).to_files(), "propagated_scores.json"), "w/propagated_scores.json"),
     ],
 )
 def test_a_damaged_label_is_refused_with_the_files_name(files, message):
