@@ -9,6 +9,7 @@ import logging
 import math
 import tempfile
 import threading
+import zlib
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from pathlib import Path
@@ -18,7 +19,7 @@ import numpy as np
 
 import cinetrack
 from cinetrack.errors import InputError
-from cinetrack.labelling.frame_spool import write_indexed_series
+from cinetrack.labelling.frame_spool import FrameSpool, write_indexed_series
 from cinetrack.labelling.given_prompts import prompt_from_json, prompt_to_json, prompts_from_json, prompts_to_json
 from cinetrack.labelling.index_masks import indexed
 from cinetrack.labelling.label import Label, LabelMeta
@@ -26,7 +27,7 @@ from cinetrack.labelling.label_book import LabelBook, LabelVersion
 from cinetrack.labelling.leases import DURATION_S, Leases
 from cinetrack.labelling.segmenters import segmenter_of
 from cinetrack.labelling.store import WriteOnceFiles
-from cinetrack.labelling.track_scores import scores_json
+from cinetrack.labelling.track_scores import scores_from_json, scores_json
 from cinetrack.labelling.turns import Turns
 from cinetrack.labelling.work_queue import WorkQueue
 from cinetrack.labelling.workspace import Draft, Workspace
@@ -136,7 +137,9 @@ class LabellingService:
             if (0 if current is None else current.number) != remembered.get("after"):
                 return None  # submitted, by this browser or another
             workspace = self.open_sequence(page, person, case_id)
-            workspace.restore(draft_from_json(remembered["draft"], workspace.display.frame_shape))
+            draft = draft_from_json(remembered["draft"], workspace.display.frame_shape)
+            if draft_to_json(draft) != draft_to_json(workspace.draft):  # else the label's propagated masks still fit
+                workspace.restore(draft)
             return workspace
         except (InputError, KeyError, TypeError, ValueError):
             desk = self._desks.get(page)
@@ -211,6 +214,9 @@ class LabellingService:
             boxes = tuple(g.drawn[0] for g in label.prompts if g.frame == 0 and g.drawn)
             scores = tuple(math.nan if score is None else score for score in label.scores)
             workspace.restore(Draft(boxes, tuple(label.prompts), scores))
+            # Another bundle's masks are not this one's: those have to be propagated again.
+            if label.propagated is not None and label.meta.bundle_fingerprint == self.model.bundle.fingerprint:
+                _restore_track(workspace, label.propagated, version.folder)
         return workspace
 
     def _expect(self, page: str, person: Person) -> Workspace:
@@ -262,6 +268,19 @@ def draft_from_json(document: Any, frame_shape: tuple[int, int]) -> Draft:
         raise InputError("draft: expected boxes, found other prompts")
     scores = tuple(math.nan if score is None else float(score) for score in document["scores"])
     return Draft(boxes, tuple(prompts_from_json(document["prompts"], "draft", frame_shape)), scores)
+
+
+def _restore_track(workspace: Workspace, propagated: tuple[bytes, bytes], where: str) -> None:
+    """What was accepted on every frame; where it is damaged, the sequence is left to be propagated again."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "propagated.mha"
+        path.write_bytes(propagated[0])
+        try:
+            masks = FrameSpool(path)
+            workspace.restore_track(masks, scores_from_json(propagated[1], f"{where}/propagated_scores.json"))
+            masks.close()
+        except (InputError, ValueError, zlib.error) as error:  # the latter two of data that end or change midway
+            logger.warning("labelling: %s: the propagated masks cannot be taken up: %s", where, error)
 
 
 def _propagated_files(workspace: Workspace) -> tuple[bytes, bytes]:

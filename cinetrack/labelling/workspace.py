@@ -236,6 +236,19 @@ class Workspace:
             raise InputError(f"{self.case.case_id}: expected a draft of this sequence, found another")
         self._change(draft)
 
+    def restore_track(self, masks: Spool, scores: list[tuple[tuple[float, ...], tuple[float, ...]]]) -> None:
+        """Take up the whole sequence's masks, which belong to the draft as it is. Raises InputError where none fit."""
+        if masks.shape != self.frames.shape or len(scores) != len(self.frames):
+            raise InputError(
+                f"{self.case.case_id}: expected masks and scores of its {self.frames.shape} frames, "
+                f"found {masks.shape} and {len(scores)} scores"
+            )
+        track = Track(Spool(self.frames.shape, np.uint8), list(scores), self.draft.prompts)
+        for index in range(len(self.frames)):
+            track.masks[index] = masks[index]
+        track.done = len(self.frames)
+        self.track = track
+
     def close(self) -> None:
         """Stop working. The disk is freed when the last callback that still reads from it has ended."""
         self.cancelled.set()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import threading
 import time
@@ -106,6 +107,56 @@ def test_one_can_go_back_to_ones_own_label_but_not_to_anothers(service):
     mended.draw_boxes([BoxPrompt(18, 14, 38, 35)])
     assert service.submit("p2", BEN).number == 2
     assert [version.meta.user for version in service.book.history(case_id)] == ["anna", "ben"]
+
+
+def test_accepting_ones_last_label_again_keeps_what_was_propagated(service):
+    workspace = service.next_sequence("p1", ANNA)
+    case_id = workspace.case.case_id
+    workspace.draw_boxes([DISC])
+    list(workspace.propagate())
+    shown = [workspace.objects_on(frame) for frame in range(8)]
+    first = service.book.read(service.submit("p1", ANNA))
+    again = service.open_sequence("p1", ANNA, case_id)
+    assert again.track_is_current
+    remembered = {"case": case_id, "after": 1, "draft": json.loads(json.dumps(draft_to_json(again.draft)))}
+    again = service.resume("p2", ANNA, remembered)  # the page was reloaded
+    for frame in range(8):
+        np.testing.assert_array_equal(again.objects_on(frame), shown[frame])
+    second = service.book.read(service.submit("p2", ANNA))
+    assert second.meta.propagated and json.loads(second.propagated[1]) == json.loads(first.propagated[1])
+    third = service.open_sequence("p1", ANNA, case_id)
+    third.correct(4, 1, BoxPrompt(22, 18, 44, 40))
+    assert not third.track_is_current
+    assert list(third.propagate())[-1] == 8 and third.track_is_current
+    assert len(third.track.scores) == 8
+
+
+def test_propagated_masks_of_another_bundle_or_damaged_ones_are_not_taken_up(service):
+    workspace = service.next_sequence("p1", ANNA)
+    workspace.draw_boxes([DISC])
+    list(workspace.propagate())
+    label = service.book.read(service.submit("p1", ANNA))
+    other = dataclasses.replace(label.meta, bundle_fingerprint="0" * 64)
+    service.book.submit(dataclasses.replace(label, meta=other), after=1)
+    assert not service.open_sequence("p1", ANNA, label.meta.case_id).track_is_current
+    mha, scores = label.propagated
+    garbled = mha[:-40] + bytes(40)
+    for number, files in enumerate([(b"ObjectType = Image", scores), (mha, b"[]"), (garbled, scores)], 2):
+        service.book.submit(dataclasses.replace(label, propagated=files), after=number)
+        found = service.open_sequence("p1", ANNA, label.meta.case_id)
+        assert not found.track_is_current and found.draft.boxes == (DISC,)
+
+
+def test_scores_have_one_column_an_object_also_where_one_was_added_later(service):
+    workspace = service.next_sequence("p1", ANNA)
+    workspace.draw_boxes([DISC])
+    list(workspace.propagate())
+    workspace.correct(5, 2, BoxPrompt(2, 36, 18, 52))
+    list(workspace.propagate())
+    scores = json.loads(service.book.read(service.submit("p1", ANNA)).propagated[1])
+    assert scores["objects"] == 2
+    assert all(len(row) == 2 for name in ("object_score", "predicted_iou") for row in scores[name])
+    assert scores["object_score"][2][1] is None
 
 
 def test_a_sequence_in_someones_hands_is_refused(service):
