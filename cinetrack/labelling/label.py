@@ -117,6 +117,9 @@ def meta_from_json(document: Any, name: str) -> LabelMeta:
         meta = LabelMeta(**document)
     except TypeError as error:
         raise InputError(f"{name}: expected a label's meta data, found something else ({error})") from None
+    texts = [value for key, value in asdict(meta).items() if key not in ("frame", "frame_count", "propagated")]
+    if not all(isinstance(text, str) for text in texts):
+        raise InputError(f"{name}: expected a label's meta data, found numbers or lists where texts belong")
     if meta.kind not in ("label", "bad_image") or not isinstance(meta.frame_count, int):
         raise InputError(f"{name}: expected a label's meta data, found the kind {meta.kind!r}")
     return meta

@@ -14,7 +14,7 @@ from hypothesis.extra.numpy import arrays
 from cinetrack.errors import InputError
 from cinetrack.labelling.given_prompts import GivenPrompt, prompt_from_json, prompt_to_json, prompts_from_json
 from cinetrack.labelling.index_masks import from_png, indexed, to_png
-from cinetrack.labelling.label import Label, LabelMeta
+from cinetrack.labelling.label import Label, LabelMeta, meta_from_json
 from cinetrack.labelling.label_book import Flag, LabelBook, LabelConflict
 from cinetrack.labelling.store import open_files
 from cinetrack.tracking import BoxPrompt, MaskPrompt, PointPrompt
@@ -90,6 +90,26 @@ def test_a_flag_is_open_until_the_label_is_revised(tmp_path):
     assert book.open_flags() == {"A 1/ü": [Flag(1, (7, 9), "vanished"), Flag(1, (20,), "jumped")]}
     book.submit(label(), after=1)
     assert book.open_flags() == {}
+
+
+@pytest.mark.parametrize("damage", [b"", b"[]", b"\xff", b'{"folder": "x", "meta": {"case_id": 3}}'])
+def test_a_damaged_entry_or_flag_stops_nothing_but_itself_and_is_logged_once(tmp_path, caplog, damage):
+    files = open_files(str(tmp_path))
+    book = LabelBook(files)
+    book.submit(label())
+    book.flag("A 1/ü", Flag(1, (7,), "vanished"))
+    for name in ("labels/B/0001.json", "labels/C/note.json", "flags/B/0001.json"):
+        files.create(name, {name: damage})
+    for _ in range(2):
+        assert list(book.all_current()) == ["A 1/ü"] and book.open_flags() == {"A 1/ü": [Flag(1, (7,), "vanished")]}
+    assert caplog.text.count("labels/B/0001.json is damaged") == caplog.text.count("flags/B/0001.json is damaged") == 1
+    with pytest.raises(InputError, match=r"labels/B/0001.json"):
+        book.current("B")
+
+
+def test_meta_data_of_other_types_are_refused():
+    with pytest.raises(InputError, match="where texts belong"):
+        meta_from_json({**dataclasses.asdict(META), "user": 3}, "m")
 
 
 @given(arrays(bool, st.tuples(st.integers(1, 9), st.integers(1, 9))).filter(lambda mask: mask.any()))

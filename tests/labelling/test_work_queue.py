@@ -154,6 +154,14 @@ def test_a_holder_who_renews_twice_at_once_keeps_the_lease(queue, clock, monkeyp
     assert queue.holder_of("A") == "anna"
 
 
+def test_a_sequence_whose_label_is_damaged_is_not_handed_out(queue):
+    queue._book.files.create("labels/A/0001.json", {"labels/A/0001.json": b"?"})
+    rng = np.random.default_rng(0)
+    drawn = {queue.draw(f"user{number}", rng).case_id for number in range(len(CASES) - 1)}
+    assert "A" not in drawn and queue.draw("anna", rng) is None
+    assert "A" not in queue._leases.held()
+
+
 def test_status_says_what_became_of_every_sequence(queue):
     finish(queue, "A", "anna")
     finish(queue, "C", "ben", "bad_image")
