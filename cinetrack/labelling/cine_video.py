@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -11,6 +10,7 @@ import numpy as np
 
 from cinetrack.labelling.display import Display, Window
 from cinetrack.sequence.atomic_write import atomic_path
+from cinetrack.sequence.native_messages import native_messages
 
 LONGEST_FILM_FRAMES = 240  # half a minute at 8 Hz; longer sequences are shown from their start
 LONGEST_SIDE_PX = 400
@@ -34,7 +34,7 @@ def write_film(
     height, width = (max(2, 2 * round(side * scale / 2)) for side in display.shape)  # VP8 wants even sides
     small = Display(display.frame_shape, (height, width))
     with atomic_path(path) as temporary:
-        with _quiet_stderr():
+        with native_messages():  # FFmpeg inside OpenCV prints a harmless line about WebM's codec tag
             film = cv2.VideoWriter(str(temporary), cv2.VideoWriter_fourcc(*"VP80"), frame_rate_hz, (width, height))
         if not film.isOpened():
             raise RuntimeError("OpenCV cannot write VP8 films here")
@@ -44,17 +44,3 @@ def write_film(
                 picture = small.overlay(picture, objects[index], fill=0.15)
             film.write(picture[..., ::-1])
         film.release()
-
-
-class _quiet_stderr:
-    """FFmpeg inside OpenCV prints a harmless line about WebM's codec tag, past Python's stderr."""
-
-    def __enter__(self) -> None:
-        self._saved = os.dup(2)
-        nowhere = os.open(os.devnull, os.O_WRONLY)
-        os.dup2(nowhere, 2)
-        os.close(nowhere)
-
-    def __exit__(self, *_: object) -> None:
-        os.dup2(self._saved, 2)
-        os.close(self._saved)

@@ -20,6 +20,8 @@ import numpy as np
 from cinetrack.errors import InputError
 from cinetrack.tracking import BoxPrompt, MaskPrompt, PointPrompt, Prompt
 
+MOST_PROMPTS = 500
+
 
 @dataclass(frozen=True, eq=False)
 class GivenPrompt:
@@ -48,15 +50,21 @@ def prompts_to_json(prompts: Sequence[GivenPrompt]) -> list[dict[str, Any]]:
     ]
 
 
-def prompts_from_json(document: Any, name: str) -> list[GivenPrompt]:
-    """Read what `prompts_to_json` wrote. Raises InputError with `name` where it is anything else."""
+def prompts_from_json(document: Any, name: str, frame_shape: tuple[int, int]) -> list[GivenPrompt]:
+    """Read what `prompts_to_json` wrote of frames of `frame_shape`, (H, W).
+
+    Raises:
+        InputError: with `name`; it is anything else, or more than MOST_PROMPTS.
+    """
+    if isinstance(document, list) and len(document) > MOST_PROMPTS:
+        raise InputError(f"{name}: expected at most {MOST_PROMPTS} labelling prompts, found {len(document)}")
     try:
         return [
             GivenPrompt(
                 _whole(entry["frame"]),
                 _whole(entry["object"]),
-                prompt_from_json(entry["prompt"]),
-                tuple(prompt_from_json(prompt) for prompt in entry["drawn"]),
+                prompt_from_json(entry["prompt"], frame_shape),
+                tuple(_drawn(prompt) for prompt in entry["drawn"]),
             )
             for entry in document
         ]
@@ -75,11 +83,25 @@ def prompt_to_json(prompt: Prompt) -> dict[str, Any]:
             return {"kind": "points", "points": [list(p) for p in prompt.points], "positive": list(prompt.positive)}
 
 
-def prompt_from_json(value: dict[str, Any]) -> Prompt:
-    """The prompt of a json form. Raises KeyError, TypeError, ValueError or InputError where it is none."""
+def prompt_from_json(value: dict[str, Any], frame_shape: tuple[int, int]) -> Prompt:
+    """The prompt of a json form, on a frame of `frame_shape`, (H, W).
+
+    Raises:
+        KeyError, TypeError, ValueError, InputError: it is none, or a mask of another shape.
+    """
     match value["kind"]:
         case "mask":
-            return MaskPrompt(_from_runs(value["runs"], value["shape"]))
+            if tuple(_whole(side) for side in value["shape"]) != tuple(frame_shape):  # before memory is taken for it
+                raise ValueError(f"expected a mask of shape {tuple(frame_shape)}, found {value['shape']!r:.60}")
+            return MaskPrompt(_from_runs(value["runs"], frame_shape))
+        case "box" | "points":
+            return _drawn(value)
+        case kind:
+            raise ValueError(f"kind {kind!r}")
+
+
+def _drawn(value: dict[str, Any]) -> BoxPrompt | PointPrompt:
+    match value["kind"]:
         case "box":
             return BoxPrompt(*(float(edge) for edge in value["box"]))
         case "points":
@@ -94,16 +116,13 @@ def _runs(mask: np.ndarray) -> list[list[int]]:
     return [[int(start), int(end - start)] for start, end in zip(edges[::2], edges[1::2], strict=True)]
 
 
-def _from_runs(runs: list[list[int]], shape: list[int]) -> np.ndarray:
-    height, width = (_whole(side) for side in shape)
-    if not (0 < height <= 1 << 14 and 0 < width <= 1 << 14):
-        raise ValueError(f"shape {shape}")
-    mask = np.zeros(height * width, dtype=bool)
+def _from_runs(runs: list[list[int]], shape: tuple[int, int]) -> np.ndarray:
+    mask = np.zeros(shape[0] * shape[1], dtype=bool)
     for start, length in runs:
         if not (0 <= _whole(start) < start + _whole(length) <= mask.size):
             raise ValueError(f"run {[start, length]}")
         mask[start : start + length] = True
-    return mask.reshape(height, width)
+    return mask.reshape(shape)
 
 
 def _whole(value: Any) -> int:

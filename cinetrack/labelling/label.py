@@ -95,11 +95,17 @@ class Label:
         scores = _parse(files, "scores.json", where)
         if not isinstance(scores, dict) or not isinstance(scores.get("objects"), list):
             raise InputError(f'{where}/scores.json: expected {{"objects": [...]}}, found {scores!r:.60}')
-        propagated = (files["propagated.mha"], files["propagated_scores.json"]) if meta.propagated else None
+        propagated = None
+        if meta.propagated:
+            for name in ("propagated.mha", "propagated_scores.json"):
+                if name not in files:
+                    raise InputError(f"{where}/{name}: expected a file of a label with propagated masks, found none")
+            propagated = (files["propagated.mha"], files["propagated_scores.json"])
+        masks = from_png(files["masks.png"], f"{where}/masks.png")
         return cls(
             meta,
-            from_png(files["masks.png"], f"{where}/masks.png"),
-            prompts_from_json(_parse(files, "prompts.json", where), f"{where}/prompts.json"),
+            masks,
+            prompts_from_json(_parse(files, "prompts.json", where), f"{where}/prompts.json", masks.shape),
             scores["objects"],
             propagated,
         )
@@ -111,6 +117,9 @@ def meta_from_json(document: Any, name: str) -> LabelMeta:
         meta = LabelMeta(**document)
     except TypeError as error:
         raise InputError(f"{name}: expected a label's meta data, found something else ({error})") from None
+    texts = [value for key, value in asdict(meta).items() if key not in ("frame", "frame_count", "propagated")]
+    if not all(isinstance(text, str) for text in texts):
+        raise InputError(f"{name}: expected a label's meta data, found numbers or lists where texts belong")
     if meta.kind not in ("label", "bad_image") or not isinstance(meta.frame_count, int):
         raise InputError(f"{name}: expected a label's meta data, found the kind {meta.kind!r}")
     return meta

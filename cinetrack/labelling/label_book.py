@@ -11,12 +11,15 @@ replaced by someone who has not seen it.
 from __future__ import annotations
 
 import json
+import logging
 import secrets
 from dataclasses import asdict, dataclass
 
 from cinetrack.errors import InputError
 from cinetrack.labelling.label import Label, LabelMeta, meta_from_json
 from cinetrack.labelling.store import AlreadyThere, WriteOnceFiles, safe_name
+
+logger = logging.getLogger(__name__)
 
 
 class LabelConflict(InputError):
@@ -46,15 +49,28 @@ class LabelBook:
 
     def __init__(self, files: WriteOnceFiles) -> None:
         self.files = files
+        self._damaged: set[str] = set()  # names of files that were logged as such
         self._known: dict[str, LabelVersion] = {}  # by file name; a version, once written, never changes
 
     def current(self, case_id: str) -> LabelVersion | None:
-        """The newest version of a sequence's label; None where it has none."""
-        return self._newest(self.files.names(f"labels/{safe_name(case_id)}")).get(safe_name(case_id))
+        """The newest version of a sequence's label; None where it has none. Raises InputError where it is damaged."""
+        name = _newest(self.files.names(f"labels/{safe_name(case_id)}")).get(safe_name(case_id))
+        return None if name is None else self._version(name)
 
     def all_current(self) -> dict[str, LabelVersion]:
-        """The newest version of every labelled sequence, by case id."""
-        return {version.meta.case_id: version for version in self._newest(self.files.names("labels")).values()}
+        """The newest version of every labelled sequence, by case id.
+
+        Sequences whose newest entry is damaged are left out, and logged once: one bad file must not stop all work.
+        """
+        found = {}
+        for name in _newest(self.files.names("labels")).values():
+            try:
+                version = self._version(name)
+            except InputError as error:
+                self._log_damaged(name, error)
+            else:
+                found[version.meta.case_id] = version
+        return found
 
     def history(self, case_id: str) -> list[LabelVersion]:
         """All versions of a sequence's label, oldest first."""
@@ -100,29 +116,38 @@ class LabelBook:
                 continue
 
     def open_flags(self) -> dict[str, list[Flag]]:
-        """Flags of labels that have not been revised since, by case id."""
+        """Flags of labels that have not been revised since, by case id; damaged ones are left out, and logged once."""
         current = self.all_current()
         flags: dict[str, list[Flag]] = {}
         for name in self.files.names("flags"):
-            entry = json.loads(self.files.read(name))
-            case_id = entry.pop("case_id")
-            if case_id in current and current[case_id].number == entry["version"]:
-                flags.setdefault(case_id, []).append(Flag(entry["version"], tuple(entry["frames"]), entry["reason"]))
+            try:
+                entry = json.loads(self.files.read(name))
+                case_id = str(entry["case_id"])
+                frames = tuple(int(frame) for frame in entry["frames"])
+                flag = Flag(int(entry["version"]), frames, str(entry["reason"]))
+            except (ValueError, KeyError, TypeError, RecursionError) as error:
+                self._log_damaged(name, error)
+                continue
+            if case_id in current and current[case_id].number == flag.version:
+                flags.setdefault(case_id, []).append(flag)
         return flags
 
-    def _newest(self, names: list[str]) -> dict[str, LabelVersion]:
-        newest = {}
-        for name in names:  # sorted, so that later versions replace earlier ones
-            if name.endswith(".json") and name.count("/") == 2:
-                newest[name.split("/")[1]] = name
-        return {case: self._version(name) for case, name in newest.items()}
+    def _log_damaged(self, name: str, error: Exception) -> None:
+        if name not in self._damaged:
+            self._damaged.add(name)
+            logger.warning("%s: %s is damaged and left out: %s", self.files.location, name, error)
 
     def _version(self, name: str) -> LabelVersion:
         if name not in self._known:
             try:
                 entry = json.loads(self.files.read(name))
-                folder, meta = str(entry["folder"]), entry["meta"]
-            except (ValueError, KeyError, TypeError) as error:
+                number, folder, meta = int(name[-9:-5]), str(entry["folder"]), entry["meta"]
+            except (ValueError, KeyError, TypeError, RecursionError) as error:
                 raise InputError(f"{name}: expected a label's entry, found something else ({error!r})") from None
-            self._known[name] = LabelVersion(int(name[-9:-5]), folder, meta_from_json(meta, name))
+            self._known[name] = LabelVersion(number, folder, meta_from_json(meta, name))
         return self._known[name]
+
+
+def _newest(names: list[str]) -> dict[str, str]:
+    """Case's folder -> name of its newest entry, of sorted names."""
+    return {name.split("/")[1]: name for name in names if name.endswith(".json") and name.count("/") == 2}

@@ -49,16 +49,18 @@ class Leases:
         """
         if self._own.get((case_id, holder), 0.0) - self._now() > self._duration_s / 2:
             return True
-        newest = self._newest(safe_name(case_id))
-        if newest is not None:
-            left_s = newest.expires - self._now()
-            if newest.holder != holder and left_s > 0:
+        while True:
+            newest = self._newest(safe_name(case_id))
+            if newest is not None and newest.holder != holder and newest.expires > self._now():
                 return False
-        expires = self._now() + self._duration_s
-        taken = self._write(case_id, holder, expires, newest)
-        if taken:
-            self._own[case_id, holder] = expires
-        return taken
+            expires = self._now() + self._duration_s
+            if self._write(case_id, holder, expires, newest):
+                self._own[case_id, holder] = expires
+                return True
+            # Another writer was faster; it may have been this holder, in another thread.
+            newest = self._newest(safe_name(case_id))
+            if newest is not None and newest.expires > self._now():
+                return newest.holder == holder
 
     def give_back(self, case_id: str, holder: str) -> None:
         """End one's own lease; someone else's is left alone."""
@@ -66,6 +68,11 @@ class Leases:
         newest = self._newest(safe_name(case_id))
         if newest is not None and newest.holder == holder and newest.expires > self._now():
             self._write(case_id, holder, self._now(), newest)
+
+    def holder_of(self, case_id: str) -> str | None:
+        """Who holds a sequence now; None where nobody does."""
+        newest = self._newest(safe_name(case_id))
+        return newest.holder if newest is not None and newest.expires > self._now() else None
 
     def held(self) -> dict[str, str]:
         """Case id -> holder, of all leases that have not expired."""
@@ -95,6 +102,10 @@ class Leases:
         try:
             self._files.create(name, {name: content})
         except AlreadyThere:
+            return False
+        # Old numbers are removed, so one that was free may lie behind others' by now: only the newest is a lease.
+        if self._files.names(folder)[-1:] != [name]:
+            self._files.delete([name])
             return False
         if number > 1:
             self._files.delete([f"{folder}/{number - 1:04d}.json"])

@@ -5,9 +5,11 @@ One service is shared by all browsers of a server: one model, one queue of turns
 
 from __future__ import annotations
 
+import logging
 import math
 import tempfile
 import threading
+import zlib
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from pathlib import Path
@@ -17,21 +19,23 @@ import numpy as np
 
 import cinetrack
 from cinetrack.errors import InputError
-from cinetrack.labelling.frame_spool import write_indexed_series
+from cinetrack.labelling.frame_spool import FrameSpool, write_indexed_series
 from cinetrack.labelling.given_prompts import prompt_from_json, prompt_to_json, prompts_from_json, prompts_to_json
 from cinetrack.labelling.index_masks import indexed
 from cinetrack.labelling.label import Label, LabelMeta
 from cinetrack.labelling.label_book import LabelBook, LabelVersion
-from cinetrack.labelling.leases import Leases
+from cinetrack.labelling.leases import DURATION_S, Leases
 from cinetrack.labelling.segmenters import segmenter_of
 from cinetrack.labelling.store import WriteOnceFiles
-from cinetrack.labelling.track_scores import scores_json
+from cinetrack.labelling.track_scores import scores_from_json, scores_json
 from cinetrack.labelling.turns import Turns
 from cinetrack.labelling.work_queue import WorkQueue
 from cinetrack.labelling.workspace import Draft, Workspace
 from cinetrack.pipeline.model import Model
 from cinetrack.sequence import CaseFiles
 from cinetrack.tracking import BoxPrompt
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -62,22 +66,46 @@ class LabellingService:
         self._turns = Turns()
         self._rng = rng
         self._guard = threading.Lock()
+        self.unreadable: dict[str, str] = {}  # case id -> what is wrong with its series
         self._desks: dict[str, tuple[Person, Workspace]] = {}  # by page
 
     def workspace(self, page: str, person: Person) -> Workspace | None:
-        """The page's workspace; None where it has none, or it is another person's."""
+        """The page's workspace; None where it has none, or it is another person's.
+
+        Raises:
+            InputError: its lease ran out, and someone else has the sequence now.
+        """
         owner, workspace = self._desks.get(page, (None, None))
         if owner is None or owner.name != person.name:
             return None
-        self.queue.open(workspace.case.case_id, person.holder)  # renews the lease while there is work
+        self._keep(workspace.case.case_id, person)
         return workspace
 
     def next_sequence(self, page: str, person: Person) -> Workspace | None:
-        """Put a sequence that nobody has labelled on the page's desk; None where all are done."""
-        self.leave(page, give_back=True)
-        with self._guard:  # generators are not made for threads
-            case = self.queue.draw(person.holder, self._rng)
-        return None if case is None else self._put(page, person, case, None)
+        """Put a sequence that nobody has labelled on the page's desk; None where all are done.
+
+        It is not the one that was there, unless no other is left. Series that cannot be read are passed over, see
+        `unreadable`.
+        """
+        left = self.leave(page, give_back=True)
+        while True:
+            with self._guard:  # generators are not made for threads
+                case = self.queue.draw(person.holder, self._rng, {*self.unreadable, *left})
+                if case is None and left:
+                    case = self.queue.draw(person.holder, self._rng, self.unreadable)
+            if case is None:
+                return None
+            try:
+                return self._put(page, person, case, None)
+            except InputError as error:
+                logger.warning("labelling: %s is passed over: %s", case.case_id, error)
+                self.unreadable[case.case_id] = str(error)
+
+    def passed_over(self) -> str:
+        """A sentence on the series that could not be read, with a space after it; "" where there are none."""
+        names = sorted(self.unreadable)
+        more = f" and {len(names) - 3} more" if len(names) > 3 else ""
+        return f"Passed over, as they cannot be read: {', '.join(names[:3])}{more}. " if names else ""
 
     def open_sequence(self, page: str, person: Person, case_id: str) -> Workspace:
         """Put one particular sequence on the desk, with its label where there is one.
@@ -109,7 +137,9 @@ class LabellingService:
             if (0 if current is None else current.number) != remembered.get("after"):
                 return None  # submitted, by this browser or another
             workspace = self.open_sequence(page, person, case_id)
-            workspace.restore(draft_from_json(remembered["draft"]))
+            draft = draft_from_json(remembered["draft"], workspace.display.frame_shape)
+            if draft_to_json(draft) != draft_to_json(workspace.draft):  # else the label's propagated masks still fit
+                workspace.restore(draft)
             return workspace
         except (InputError, KeyError, TypeError, ValueError):
             desk = self._desks.get(page)
@@ -135,27 +165,58 @@ class LabellingService:
         self.leave(page, give_back=True, holder=person.holder)
         return version
 
-    def leave(self, page: str, give_back: bool = False, holder: str | None = None) -> None:
-        """Clear a desk. A page that is closed keeps its lease, so that a reload finds its sequence again."""
+    def leave(self, page: str, give_back: bool = False, holder: str | None = None) -> list[str]:
+        """Clear a desk; returns the case id of what lay there, if anything did.
+
+        A page that is closed keeps its lease, so that a reload finds its sequence again.
+        """
         with self._guard:
             owner, workspace = self._desks.pop(page, (None, None))
         if owner is None:
-            return
+            return []
         workspace.close()
         if give_back:
             self.queue.close(workspace.case.case_id, holder or owner.holder)
+        return [workspace.case.case_id]
+
+    def _keep(self, case_id: str, person: Person) -> None:
+        """Renew the lease while there is work."""
+        if not self.queue.open(case_id, person.holder):
+            taker = self.queue.holder_of(case_id) or "someone else"
+            minutes = round(DURATION_S / 60)
+            raise InputError(
+                f"{case_id}: was taken by {taker} after {minutes} minutes without work; your drawing is kept here"
+            )
 
     def _put(self, page: str, person: Person, case: CaseFiles, version: LabelVersion | None) -> Workspace:
         self.leave(page)
+        try:
+            workspace = self._open(person, case, version)
+        except Exception:
+            self.queue.close(case.case_id, person.holder)  # else nobody could have it, and this person nothing else
+            raise
+        with self._guard:
+            self._desks[page] = (person, workspace)
+        return workspace
+
+    def _open(self, person: Person, case: CaseFiles, version: LabelVersion | None) -> Workspace:
         after = 0 if version is None else version.number
-        workspace = Workspace(case, self.model.tracker, self.segmenter, self._turns, after)
+        workspace = Workspace(
+            case,
+            self.model.tracker,
+            self.segmenter,
+            self._turns,
+            after,
+            on_frame=lambda: self._keep(case.case_id, person),
+        )
         if version is not None and version.meta.kind == "label":
             label = self.book.read(version)
             boxes = tuple(g.drawn[0] for g in label.prompts if g.frame == 0 and g.drawn)
             scores = tuple(math.nan if score is None else score for score in label.scores)
             workspace.restore(Draft(boxes, tuple(label.prompts), scores))
-        with self._guard:
-            self._desks[page] = (person, workspace)
+            # Another bundle's masks are not this one's: those have to be propagated again.
+            if label.propagated is not None and label.meta.bundle_fingerprint == self.model.bundle.fingerprint:
+                _restore_track(workspace, label.propagated, version.folder)
         return workspace
 
     def _expect(self, page: str, person: Person) -> Workspace:
@@ -196,13 +257,30 @@ def draft_to_json(draft: Draft) -> dict[str, Any]:
     }
 
 
-def draft_from_json(document: Any) -> Draft:
-    """The inverse; raises InputError, KeyError, TypeError or ValueError where it is anything else."""
-    boxes = tuple(prompt_from_json(box) for box in document["boxes"])
+def draft_from_json(document: Any, frame_shape: tuple[int, int]) -> Draft:
+    """The inverse, of a sequence with frames of `frame_shape`, (H, W).
+
+    Raises:
+        InputError, KeyError, TypeError, ValueError: it is anything else.
+    """
+    boxes = tuple(prompt_from_json(box, frame_shape) for box in document["boxes"])
     if not all(isinstance(box, BoxPrompt) for box in boxes):
         raise InputError("draft: expected boxes, found other prompts")
     scores = tuple(math.nan if score is None else float(score) for score in document["scores"])
-    return Draft(boxes, tuple(prompts_from_json(document["prompts"], "draft")), scores)
+    return Draft(boxes, tuple(prompts_from_json(document["prompts"], "draft", frame_shape)), scores)
+
+
+def _restore_track(workspace: Workspace, propagated: tuple[bytes, bytes], where: str) -> None:
+    """What was accepted on every frame; where it is damaged, the sequence is left to be propagated again."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "propagated.mha"
+        path.write_bytes(propagated[0])
+        try:
+            masks = FrameSpool(path)
+            workspace.restore_track(masks, scores_from_json(propagated[1], f"{where}/propagated_scores.json"))
+            masks.close()
+        except (InputError, ValueError, zlib.error) as error:  # the latter two of data that end or change midway
+            logger.warning("labelling: %s: the propagated masks cannot be taken up: %s", where, error)
 
 
 def _propagated_files(workspace: Workspace) -> tuple[bytes, bytes]:

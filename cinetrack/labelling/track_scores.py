@@ -11,17 +11,32 @@ import json
 import math
 from collections.abc import Sequence
 
+from cinetrack.errors import InputError
 from cinetrack.labelling.propagation import PropagatedFrame
 
 
 def scores_json(frames: Sequence[tuple[tuple[float, ...], tuple[float, ...]]]) -> str:
-    """The json text of every frame's (object scores, predicted IoUs)."""
+    """The json text of every frame's (object scores, predicted IoUs).
+
+    Frames tracked before an object was added know nothing of it: they get null for it.
+    """
+    count = max(len(scores) for scores, _ in frames)
     document = {
-        "objects": len(frames[0][0]),
-        "object_score": [_numbers(scores) for scores, _ in frames],
-        "predicted_iou": [_numbers(ious) for _, ious in frames],
+        "objects": count,
+        "object_score": [_numbers(scores, count) for scores, _ in frames],
+        "predicted_iou": [_numbers(ious, count) for _, ious in frames],
     }
     return json.dumps(document)
+
+
+def scores_from_json(data: bytes, name: str) -> list[tuple[tuple[float, ...], tuple[float, ...]]]:
+    """Every frame's scores, as `scores_json` wrote them. Raises InputError with `name` where it is anything else."""
+    try:
+        document = json.loads(data)
+        pairs = zip(document["object_score"], document["predicted_iou"], strict=True)
+        return [(_floats(scores), _floats(ious)) for scores, ious in pairs]
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
+        raise InputError(f"{name}: expected scores of every frame, found something else ({error!r:.80})") from None
 
 
 def scores_of(frame: PropagatedFrame) -> tuple[tuple[float, ...], tuple[float, ...]]:
@@ -29,5 +44,10 @@ def scores_of(frame: PropagatedFrame) -> tuple[tuple[float, ...], tuple[float, .
     return frame.object_scores, frame.predicted_ious
 
 
-def _numbers(values: tuple[float, ...]) -> list[float | None]:
-    return [None if math.isnan(value) else round(value, 5) for value in values]
+def _numbers(values: tuple[float, ...], count: int) -> list[float | None]:
+    known: list[float | None] = [None if math.isnan(value) else round(value, 5) for value in values]
+    return known + [None] * (count - len(values))
+
+
+def _floats(values: list[float | None]) -> tuple[float, ...]:
+    return tuple(math.nan if value is None else float(value) for value in values)

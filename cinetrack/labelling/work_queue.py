@@ -7,11 +7,13 @@ the fewest labels (or labels being made) come first, so all have one before any 
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
 
+from cinetrack.errors import InputError
 from cinetrack.labelling.label_book import LabelBook, LabelVersion
 from cinetrack.labelling.leases import Leases
 from cinetrack.sequence import CaseFiles
@@ -36,9 +38,9 @@ class WorkQueue:
         self._book = book
         self._leases = leases
 
-    def draw(self, holder: str, rng: np.random.Generator) -> CaseFiles | None:
-        """Lease a sequence that nobody has labelled or is labelling; None where there is none left."""
-        refused: set[str] = set()
+    def draw(self, holder: str, rng: np.random.Generator, refused: Collection[str] = ()) -> CaseFiles | None:
+        """Lease a sequence that nobody has labelled or is labelling; None where there is none left but `refused`."""
+        refused = set(refused)
         while True:
             done, held = self._book.all_current(), self._leases.held()
             taken = {case_id for case_id, other in held.items() if other != holder}
@@ -58,14 +60,21 @@ class WorkQueue:
             candidates = unlabelled[patients[rng.integers(len(patients))]]
             case = candidates[rng.integers(len(candidates))]
             if self.open(case.case_id, holder):
-                if self._book.current(case.case_id) is None:
-                    return case
+                try:
+                    if self._book.current(case.case_id) is None:
+                        return case
+                except InputError:
+                    pass  # its label is damaged, and nobody else's to replace
                 self.close(case.case_id, holder)  # finished and given back since we looked
             refused.add(case.case_id)  # someone was faster
 
     def open(self, case_id: str, holder: str) -> bool:
         """Lease one particular sequence; False where someone else has it. Raises KeyError for an unknown one."""
         return self._leases.take(self.cases[case_id].case_id, holder)
+
+    def holder_of(self, case_id: str) -> str | None:
+        """Who is at a sequence now; None where nobody is."""
+        return self._leases.holder_of(case_id)
 
     def close(self, case_id: str, holder: str) -> None:
         """Give a lease back."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 import tempfile
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -17,7 +17,7 @@ import numpy as np
 from cinetrack.errors import InputError
 from cinetrack.labelling.display import Display, Window
 from cinetrack.labelling.frame_spool import FrameSpool, Spool
-from cinetrack.labelling.given_prompts import GivenPrompt
+from cinetrack.labelling.given_prompts import MOST_PROMPTS, GivenPrompt
 from cinetrack.labelling.index_masks import indexed
 from cinetrack.labelling.propagation import Checkpoints, propagate
 from cinetrack.labelling.segmenters import FrameSegmenter, Segmenter
@@ -66,11 +66,20 @@ class Workspace:
 
     Args:
         after: number of the label's version that this goes on from, 0 for a fresh one.
+        on_frame: called before each frame that is propagated; what it raises ends the propagation.
     Raises:
         InputError: the series cannot be read.
     """
 
-    def __init__(self, case: CaseFiles, tracker: Tracker, segmenter: Segmenter, turns: Turns, after: int = 0) -> None:
+    def __init__(
+        self,
+        case: CaseFiles,
+        tracker: Tracker,
+        segmenter: Segmenter,
+        turns: Turns,
+        after: int = 0,
+        on_frame: Callable[[], None] = lambda: None,
+    ) -> None:
         self.case = case
         self.after = after
         self.frames = FrameSpool(case.series_path)
@@ -83,6 +92,7 @@ class Workspace:
         self.cancelled = threading.Event()
         self.folder = tempfile.TemporaryDirectory(prefix="cinetrack-")  # for the page's film; goes with the workspace
         self._tracker, self._segmenter, self._turns = tracker, segmenter, turns
+        self._on_frame_begun = on_frame
         self._history: list[Draft] = []
         self._begun: tuple[int, FrameSegmenter] | None = None
 
@@ -192,6 +202,7 @@ class Workspace:
         )
         del track.scores[track.done :]
         while not self.cancelled.is_set():
+            self._on_frame_begun()
             with self._turns.turn():
                 frame = next(steps, None)
             if frame is None:
@@ -224,6 +235,19 @@ class Workspace:
         if len(draft.boxes) > MOST_OBJECTS or len(draft.scores) != len(on_first) or not whole:
             raise InputError(f"{self.case.case_id}: expected a draft of this sequence, found another")
         self._change(draft)
+
+    def restore_track(self, masks: Spool, scores: list[tuple[tuple[float, ...], tuple[float, ...]]]) -> None:
+        """Take up the whole sequence's masks, which belong to the draft as it is. Raises InputError where none fit."""
+        if masks.shape != self.frames.shape or len(scores) != len(self.frames):
+            raise InputError(
+                f"{self.case.case_id}: expected masks and scores of its {self.frames.shape} frames, "
+                f"found {masks.shape} and {len(scores)} scores"
+            )
+        track = Track(Spool(self.frames.shape, np.uint8), list(scores), self.draft.prompts)
+        for index in range(len(self.frames)):
+            track.masks[index] = masks[index]
+        track.done = len(self.frames)
+        self.track = track
 
     def close(self) -> None:
         """Stop working. The disk is freed when the last callback that still reads from it has ended."""
@@ -289,6 +313,8 @@ class Workspace:
             raise InputError(f"object: expected 1 to {last} on this frame, found {number}")
 
     def _change(self, draft: Draft) -> None:
+        if len(draft.prompts) > MOST_PROMPTS:
+            raise InputError(f"prompts: expected at most {MOST_PROMPTS} of a sequence, found one more; undo some")
         self._history = [*self._history[-UNDO_STEPS + 1 :], self.draft]
         self.draft = draft
 

@@ -5,20 +5,25 @@ from __future__ import annotations
 import os
 import sys
 import tempfile
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+
+# Two blocks that overlapped would put back each other's file, and the process's own stderr would be lost.
+_one_at_a_time = threading.RLock()
 
 
 @contextmanager
 def native_messages() -> Iterator[list[str]]:
     """Yield a list that holds, after the block, the lines written to file descriptor 2 within it.
 
-    The descriptor belongs to the whole process: what other threads write there meanwhile is caught as well.
+    The descriptor belongs to the whole process: what other threads write there meanwhile is caught as well. Blocks of
+    several threads wait for each other.
     """
     lines: list[str] = []
-    sys.stderr.flush()
-    kept = os.dup(2)
-    with tempfile.TemporaryFile() as caught:
+    with _one_at_a_time, tempfile.TemporaryFile() as caught:
+        sys.stderr.flush()
+        kept = os.dup(2)
         os.dup2(caught.fileno(), 2)
         try:
             yield lines

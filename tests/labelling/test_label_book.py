@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import tracemalloc
 
 import numpy as np
 import pytest
@@ -13,7 +14,7 @@ from hypothesis.extra.numpy import arrays
 from cinetrack.errors import InputError
 from cinetrack.labelling.given_prompts import GivenPrompt, prompt_from_json, prompt_to_json, prompts_from_json
 from cinetrack.labelling.index_masks import from_png, indexed, to_png
-from cinetrack.labelling.label import Label, LabelMeta
+from cinetrack.labelling.label import Label, LabelMeta, meta_from_json
 from cinetrack.labelling.label_book import Flag, LabelBook, LabelConflict
 from cinetrack.labelling.store import open_files
 from cinetrack.tracking import BoxPrompt, MaskPrompt, PointPrompt
@@ -34,6 +35,10 @@ def label(user: str = "anna", propagated: tuple[bytes, bytes] | None = None) -> 
     ]
     meta = dataclasses.replace(META, user=user, propagated=propagated is not None)
     return Label(meta, masks, prompts, [0.93, None], propagated)
+
+
+def without(files: dict[str, bytes], name: str) -> dict[str, bytes]:
+    return {other: content for other, content in files.items() if other != name}
 
 
 def test_a_label_comes_back_to_the_pixel_from_every_store(store_address):
@@ -87,9 +92,29 @@ def test_a_flag_is_open_until_the_label_is_revised(tmp_path):
     assert book.open_flags() == {}
 
 
+@pytest.mark.parametrize("damage", [b"", b"[]", b"\xff", b'{"folder": "x", "meta": {"case_id": 3}}'])
+def test_a_damaged_entry_or_flag_stops_nothing_but_itself_and_is_logged_once(tmp_path, caplog, damage):
+    files = open_files(str(tmp_path))
+    book = LabelBook(files)
+    book.submit(label())
+    book.flag("A 1/ü", Flag(1, (7,), "vanished"))
+    for name in ("labels/B/0001.json", "labels/C/note.json", "flags/B/0001.json"):
+        files.create(name, {name: damage})
+    for _ in range(2):
+        assert list(book.all_current()) == ["A 1/ü"] and book.open_flags() == {"A 1/ü": [Flag(1, (7,), "vanished")]}
+    assert caplog.text.count("labels/B/0001.json is damaged") == caplog.text.count("flags/B/0001.json is damaged") == 1
+    with pytest.raises(InputError, match=r"labels/B/0001.json"):
+        book.current("B")
+
+
+def test_meta_data_of_other_types_are_refused():
+    with pytest.raises(InputError, match="where texts belong"):
+        meta_from_json({**dataclasses.asdict(META), "user": 3}, "m")
+
+
 @given(arrays(bool, st.tuples(st.integers(1, 9), st.integers(1, 9))).filter(lambda mask: mask.any()))
 def test_a_mask_prompt_survives_json(mask):
-    np.testing.assert_array_equal(prompt_from_json(prompt_to_json(MaskPrompt(mask))).mask, mask)
+    np.testing.assert_array_equal(prompt_from_json(prompt_to_json(MaskPrompt(mask)), mask.shape).mask, mask)
 
 
 @given(arrays(np.uint8, st.tuples(st.integers(1, 9), st.integers(1, 9))))
@@ -119,7 +144,24 @@ def test_an_object_inside_another_stays_visible():
 )
 def test_unusable_prompts_are_refused(document):
     with pytest.raises(InputError, match="p.json: expected labelling prompts"):
-        prompts_from_json(document, "p.json")
+        prompts_from_json(document, "p.json", (2, 2))
+
+
+def test_prompts_of_other_frames_or_without_end_are_refused_before_they_take_memory():
+    side = 1 << 14
+    mask = {"kind": "mask", "shape": [side, side], "runs": [[0, side * side]]}
+    box = {"kind": "box", "box": [0, 0, 1, 1]}
+    tracemalloc.start()
+    for document in (
+        [{"frame": 0, "object": 1, "prompt": mask, "drawn": []}] * 3,
+        [{"frame": 0, "object": 1, "prompt": box, "drawn": [mask]}],
+        [{"frame": 0, "object": 1, "prompt": box, "drawn": []}] * 501,
+    ):
+        with pytest.raises(InputError, match=r"p.json: expected (at most 500 )?labelling prompts"):
+            prompts_from_json(document, "p.json", (270, 270))
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 1 << 20
 
 
 @pytest.mark.parametrize(
@@ -130,6 +172,8 @@ def test_unusable_prompts_are_refused(document):
         ({"meta.json": b'{"surprise": 1}'}, "w/meta.json: expected a label's meta data"),
         ({**label().to_files(), "masks.png": b"\x89PNG"}, "w/masks.png: expected an indexed PNG"),
         ({**label().to_files(), "scores.json": b"[]"}, "w/scores.json"),
+        (without(label(propagated=(b"m", b"{}")).to_files(), "propagated.mha"), "w/propagated.mha: expected a file"),
+        (without(label(propagated=(b"m", b"{}")).to_files(), "propagated_scores.json"), "w/propagated_scores.json"),
     ],
 )
 def test_a_damaged_label_is_refused_with_the_files_name(files, message):

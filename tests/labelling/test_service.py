@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import threading
+import time
 from pathlib import Path
 
 import numpy as np
@@ -107,10 +109,107 @@ def test_one_can_go_back_to_ones_own_label_but_not_to_anothers(service):
     assert [version.meta.user for version in service.book.history(case_id)] == ["anna", "ben"]
 
 
+def test_accepting_ones_last_label_again_keeps_what_was_propagated(service):
+    workspace = service.next_sequence("p1", ANNA)
+    case_id = workspace.case.case_id
+    workspace.draw_boxes([DISC])
+    list(workspace.propagate())
+    shown = [workspace.objects_on(frame) for frame in range(8)]
+    first = service.book.read(service.submit("p1", ANNA))
+    again = service.open_sequence("p1", ANNA, case_id)
+    assert again.track_is_current
+    remembered = {"case": case_id, "after": 1, "draft": json.loads(json.dumps(draft_to_json(again.draft)))}
+    again = service.resume("p2", ANNA, remembered)  # the page was reloaded
+    for frame in range(8):
+        np.testing.assert_array_equal(again.objects_on(frame), shown[frame])
+    second = service.book.read(service.submit("p2", ANNA))
+    assert second.meta.propagated and json.loads(second.propagated[1]) == json.loads(first.propagated[1])
+    third = service.open_sequence("p1", ANNA, case_id)
+    third.correct(4, 1, BoxPrompt(22, 18, 44, 40))
+    assert not third.track_is_current
+    assert list(third.propagate())[-1] == 8 and third.track_is_current
+    assert len(third.track.scores) == 8
+
+
+def test_propagated_masks_of_another_bundle_or_damaged_ones_are_not_taken_up(service):
+    workspace = service.next_sequence("p1", ANNA)
+    workspace.draw_boxes([DISC])
+    list(workspace.propagate())
+    label = service.book.read(service.submit("p1", ANNA))
+    other = dataclasses.replace(label.meta, bundle_fingerprint="0" * 64)
+    service.book.submit(dataclasses.replace(label, meta=other), after=1)
+    assert not service.open_sequence("p1", ANNA, label.meta.case_id).track_is_current
+    mha, scores = label.propagated
+    garbled = mha[:-40] + bytes(40)
+    for number, files in enumerate([(b"ObjectType = Image", scores), (mha, b"[]"), (garbled, scores)], 2):
+        service.book.submit(dataclasses.replace(label, propagated=files), after=number)
+        found = service.open_sequence("p1", ANNA, label.meta.case_id)
+        assert not found.track_is_current and found.draft.boxes == (DISC,)
+
+
+def test_scores_have_one_column_an_object_also_where_one_was_added_later(service):
+    workspace = service.next_sequence("p1", ANNA)
+    workspace.draw_boxes([DISC])
+    list(workspace.propagate())
+    workspace.correct(5, 2, BoxPrompt(2, 36, 18, 52))
+    list(workspace.propagate())
+    scores = json.loads(service.book.read(service.submit("p1", ANNA)).propagated[1])
+    assert scores["objects"] == 2
+    assert all(len(row) == 2 for name in ("object_score", "predicted_iou") for row in scores[name])
+    assert scores["object_score"][2][1] is None
+
+
 def test_a_sequence_in_someones_hands_is_refused(service):
     case_id = service.next_sequence("p1", ANNA).case.case_id
     with pytest.raises(InputError, match="in work by someone else"):
         service.open_sequence("p2", BEN, case_id)
+
+
+def test_a_sequence_taken_over_after_its_lease_ran_out_is_taken_back_from_no_one(service, monkeypatch):
+    mine = service.next_sequence("p1", ANNA)
+    mine.draw_boxes([DISC])
+    monkeypatch.setattr(service.queue._leases, "_now", lambda: time.time() + 31 * 60)
+    theirs = service.open_sequence("p2", BEN, mine.case.case_id)
+    for act in (service.workspace, service.submit):
+        with pytest.raises(InputError, match=r"was taken by ben \(bbbbbb\) after 30 minutes without work"):
+            act("p1", ANNA)
+    with pytest.raises(InputError, match="was taken by ben"):
+        list(mine.propagate())
+    assert mine.draft.boxes == (DISC,)
+    theirs.draw_boxes([DISC])
+    assert service.submit("p2", BEN).meta.user == "ben"
+    assert service.next_sequence("p1", ANNA).case.case_id != theirs.case.case_id
+
+
+def test_a_long_propagation_keeps_its_lease(service, monkeypatch):
+    workspace = service.next_sequence("p1", ANNA)
+    workspace.draw_boxes([DISC])
+    began = time.time()
+    for done in workspace.propagate():
+        monkeypatch.setattr(service.queue._leases, "_now", lambda done=done: began + done * 20 * 60)
+    assert workspace.track_is_current
+    with pytest.raises(InputError, match="in work by someone else"):
+        service.open_sequence("p2", BEN, workspace.case.case_id)
+
+
+def test_a_series_that_cannot_be_read_is_passed_over_and_said(service):
+    good, bad = sorted(service.queue.cases)
+    service.queue.cases[bad].series_path.write_bytes(b"ObjectType = Image")
+    for page in ("p1", "p2", "p3", "p4"):
+        assert service.next_sequence(page, ANNA).case.case_id == good
+        service.leave(page, give_back=True)
+    with pytest.raises(InputError):
+        service.open_sequence("p1", ANNA, bad)
+    assert bad in service.passed_over() and service.queue.status()[bad] == ("open", "")
+    service.queue.cases[good].series_path.unlink()
+    assert service.next_sequence("p1", ANNA) is None and good in service.passed_over()
+
+
+def test_skipping_leads_to_another_sequence_while_there_is_one(service):
+    seen = [service.next_sequence("p1", ANNA).case.case_id for _ in range(12)]
+    assert all(one != next_one for one, next_one in zip(seen, seen[1:], strict=False))
+    service.next_sequence("p2", BEN)
+    assert service.next_sequence("p1", ANNA).case.case_id == service.next_sequence("p1", ANNA).case.case_id
 
 
 def test_one_persons_page_is_closed_to_another(service):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import threading
 
@@ -73,6 +74,16 @@ def test_a_write_that_fails_half_way_shows_nothing(tmp_path, monkeypatch):
     with pytest.raises(OSError, match="disk full"):
         files.create("a/1.json", {"a/1.json": b"1"})
     assert files.names("a") == []
+
+
+def test_a_folder_without_hard_links_is_refused_when_it_is_opened(tmp_path, monkeypatch):
+    def refuse(*_):
+        raise PermissionError(errno.EPERM, "Operation not permitted")
+
+    monkeypatch.setattr(os, "link", refuse)
+    with pytest.raises(InputError, match="file system with hard links, found Operation not permitted"):
+        open_files(str(tmp_path / "store"))
+    assert not [path for path in tmp_path.rglob("*") if path.is_file()]
 
 
 @pytest.mark.parametrize("name", ["", "/etc/passwd", "../x", "a/../../x", "a\\b", "./a"])

@@ -120,6 +120,48 @@ def test_a_fresh_lease_is_kept_without_asking_the_store(queue, clock, monkeypatc
     assert queue.open("A", "anna")
 
 
+def test_a_slow_writer_whose_number_was_removed_in_the_meantime_gets_no_lease(queue, clock, monkeypatch):
+    assert queue.open("A", "anna")
+    clock.time += 101  # run out
+    slow, create = queue._leases._files, queue._leases._files.create
+    with monkeypatch.context() as patch:
+
+        def late(last, files):
+            patch.setattr(slow, "create", create)
+            assert queue.open("A", "ben")
+            queue.close("A", "ben")
+            assert queue.open("A", "carl")
+            create(last, files)
+
+        patch.setattr(slow, "create", late)
+        assert not queue.open("A", "anna")
+    assert queue.holder_of("A") == "carl" and not queue.open("A", "anna")
+
+
+def test_a_holder_who_renews_twice_at_once_keeps_the_lease(queue, clock, monkeypatch):
+    assert queue.open("A", "anna")
+    clock.time += 60
+    files, create = queue._leases._files, queue._leases._files.create
+    with monkeypatch.context() as patch:
+
+        def late(last, contents):
+            patch.setattr(files, "create", create)
+            assert queue.open("A", "anna")
+            create(last, contents)
+
+        patch.setattr(files, "create", late)
+        assert queue.open("A", "anna")
+    assert queue.holder_of("A") == "anna"
+
+
+def test_a_sequence_whose_label_is_damaged_is_not_handed_out(queue):
+    queue._book.files.create("labels/A/0001.json", {"labels/A/0001.json": b"?"})
+    rng = np.random.default_rng(0)
+    drawn = {queue.draw(f"user{number}", rng).case_id for number in range(len(CASES) - 1)}
+    assert "A" not in drawn and queue.draw("anna", rng) is None
+    assert "A" not in queue._leases.held()
+
+
 def test_status_says_what_became_of_every_sequence(queue):
     finish(queue, "A", "anna")
     finish(queue, "C", "ben", "bad_image")

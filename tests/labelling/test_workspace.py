@@ -188,3 +188,13 @@ def test_the_model_serves_people_in_turn(dataset):
     for thread in threads:
         thread.join()
     assert order == [0, 1, 2, 3, 4]
+
+
+def test_no_more_prompts_are_taken_than_a_label_can_be_read_back_with(workspace, monkeypatch):
+    workspace.draw_boxes([DISC])
+    workspace.make_masks()
+    monkeypatch.setattr("cinetrack.labelling.workspace.MOST_PROMPTS", 2)
+    workspace.paint(3, 1, [(28.0, 24.0)], 4.0, erase=False)
+    with pytest.raises(InputError, match="at most 2 of a sequence"):
+        workspace.paint(4, 1, [(28.0, 24.0)], 4.0, erase=False)
+    assert len(workspace.draft.prompts) == 2

@@ -26,6 +26,7 @@ class LocalFiles:
             raise InputError(f"{root}: expected a folder to keep labels in, found {error.strerror or error}") from None
         if not os.access(root, os.W_OK):
             raise InputError(f"{root}: expected a folder to keep labels in, found one that cannot be written")
+        self._expect_hard_links()
 
     def names(self, folder: str) -> list[str]:
         start = self.root / check_name(folder)
@@ -43,6 +44,21 @@ class LocalFiles:
     def delete(self, names: Iterable[str]) -> None:
         for name in names:
             (self.root / check_name(name)).unlink(missing_ok=True)
+
+    def _expect_hard_links(self) -> None:
+        # Some network shares and USB sticks have none; that should be said before someone has drawn anything.
+        temporary = self.root / SCRATCH / secrets.token_hex(8)
+        link = temporary.with_suffix(".link")
+        try:
+            temporary.touch()
+            os.link(temporary, link)
+        except OSError as error:
+            raise InputError(
+                f"{self.root}: expected a folder on a file system with hard links, found {error.strerror or error}"
+            ) from None
+        finally:
+            temporary.unlink(missing_ok=True)
+            link.unlink(missing_ok=True)
 
     def _create_one(self, name: str, content: bytes) -> None:
         target = self.root / check_name(name)

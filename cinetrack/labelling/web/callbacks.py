@@ -241,6 +241,7 @@ class Callbacks:
 
     def _next(self, person: Person, request: gr.Request, browser: str, said: str = "") -> Updates:
         workspace = self._service.next_sequence(request.session_hash, person)
+        said += self._service.passed_over()
         if workspace is not None:
             return self._fresh(workspace, person, said + DRAW, browser)
         page = self._page
