@@ -8,9 +8,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import settings
 
 # Two test processes with a full set of threads each would fight over the cores.
 os.environ.setdefault("OMP_NUM_THREADS", "2")
+
+# A shared machine may stall a single example; hypothesis would call that a failure.
+settings.register_profile("no_deadline", deadline=None)
+settings.load_profile("no_deadline")
 
 from cinetrack.sequence import CineSequence, TrackingCase  # noqa: E402
 from cinetrack.sequence.image_files import ImageGeometry, write_masks, write_series  # noqa: E402
