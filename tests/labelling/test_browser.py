@@ -153,6 +153,77 @@ def test_a_correction_on_a_later_frame_is_stored_with_its_frame_and_tracked_from
     assert label.meta.propagated
 
 
+def test_a_box_forgotten_on_a_later_frame_is_asked_for_and_not_stored_as_the_firsts(labeller, app):
+    _, _, book = app
+    case_id = labeller.case_id
+    labeller.draw_box(*DISC)
+    labeller.says("1 box")
+    labeller.press("masks")
+    labeller.says("Are the masks right")
+    labeller.go_to_frame(5)
+    labeller.draw_box(40, 20, 60, 50)
+    labeller.choose("Brush")
+    labeller.go_to_frame(0)
+    labeller.press("accept")
+    labeller.says("frame 5: expected a mask from its box")
+    labeller.press("propagate")
+    labeller.page.wait_for_timeout(500)
+    labeller.says("frame 5: expected a mask from its box")
+    assert book.current(case_id) is None
+    labeller.go_to_frame(5)
+    labeller.choose("Box")
+    labeller.page.wait_for_timeout(700)
+    labeller.press("masks")  # the box is there again
+    labeller.says("Are the masks right|Press Propagate to track on")
+    labeller.go_to_frame(0)
+    labeller.page.keyboard.press("a")
+    labeller.says(f"{case_id} is stored")
+    label = book.read(book.current(case_id))
+    assert [(given.frame, given.object_number) for given in label.prompts] == [(0, 1), (5, 1)]
+    assert_same_box(label.prompts[0].drawn[0])
+    assert_same_box(label.prompts[1].drawn[0], (40, 20, 60, 50))
+
+
+def test_a_scrub_through_later_frames_with_the_brush_keeps_the_first_frames_boxes(labeller, app):
+    _, _, book = app
+    case_id = labeller.case_id
+    labeller.draw_box(*DISC)
+    labeller.says("1 box")
+    labeller.press("masks")
+    labeller.says("Are the masks right")
+    labeller.go_to_frame(6)
+    labeller.choose("Brush")
+    labeller.go_to_frame(0)
+    labeller.press("accept")
+    labeller.says(f"{case_id} is stored")
+    assert_same_box(book.read(book.current(case_id)).prompts[0].drawn[0])
+
+
+def test_a_very_long_stroke_is_painted_to_its_end(labeller, app):
+    _, _, book = app
+    case_id = labeller.case_id
+    labeller.draw_box(*DISC)
+    labeller.says("1 box")
+    labeller.press("masks")
+    labeller.says("Are the masks right")
+    labeller.choose("Brush")
+    start, end = (labeller.on_screen(row, column, "#canvas img") for row, column in ((55, 8), (55, 48)))
+    labeller.page.locator("#canvas img").evaluate(
+        """(image, [[x, y], [x1]]) => {
+          const send = (kind, at) => image.dispatchEvent(
+            new PointerEvent(kind, { bubbles: true, cancelable: true, clientX: at, clientY: y }));
+          send("pointerdown", x);
+          for (let step = 1; step <= 5000; step++) send("pointermove", x + (x1 - x) * step / 5000);
+          send("pointerup", x1);
+        }""",
+        [start, end],
+    )
+    labeller.page.wait_for_timeout(1000)
+    labeller.press("accept")
+    labeller.says(f"{case_id} is stored")
+    assert book.read(book.current(case_id)).masks[55, 9:47].all()
+
+
 def test_a_reload_in_the_middle_offers_the_unsent_boxes_again(labeller, app):
     case_id = labeller.case_id
     labeller.draw_box(*DISC)
@@ -221,6 +292,8 @@ def test_a_flagged_label_opens_with_its_masks_and_says_what_is_wrong(new_labelle
     other.press("open")
     other.says(r"Flagged: frames 3, 5: the target <vanished>")
     assert other.case_id == case_id and "Object 1" in other.page.locator("#objects").inner_text()
+    assert other.page.locator("#frame input[type=number]").input_value() == "3"
+    assert other.page.locator("#frame input[type=range]").input_value() == "3"
 
 
 def test_everything_comes_from_this_server(new_labeller, app):
@@ -246,6 +319,26 @@ def test_propagation_can_be_cancelled_and_goes_on_later(tmp_path, new_labeller, 
         assert 0 < int(text.split("frame ")[1].strip(".")) < 479
         maximum = labeller.page.locator("#frame input[type=range]").get_attribute("max")
         assert int(maximum) == 479
+
+
+def test_accepting_while_it_propagates_leaves_the_next_sequence_alone(tmp_path, new_labeller, moving_disc):
+    frames = np.tile(moving_disc[0], (60, 1, 1))
+    for number in range(2):
+        series = CineSequence(frames, SPACING_MM, 8.0, 0.35, "abdomen")
+        write_case(tmp_path / "data", f"LONG_{number}", series, None)
+    with serving(tmp_path / "data", tmp_path / "store", bundle="default") as url:
+        labeller = new_labeller().arrive(url)
+        labeller.draw_box(*DISC)
+        labeller.says("1 box")
+        labeller.press("propagate")
+        labeller.says(r"Frame \d+ of 480, .* left")
+        labeller.press("accept")
+        labeller.says("is stored. Draw a box")
+        labeller.page.wait_for_timeout(2500)
+        labeller.says("is stored. Draw a box")
+        assert "No masks yet" in labeller.page.locator("#objects").inner_text()
+        assert labeller.page.locator("#cancel").is_disabled()
+        labeller.page.locator("#frame").wait_for(state="hidden")
 
 
 def test_the_last_label_is_followed_by_thanks_and_not_by_an_error(tmp_path, dataset, new_labeller):

@@ -28,19 +28,20 @@ def build_app(service: LabellingService, identity: Identity) -> gr.Blocks:
             return does.stroke(event._data, frame, target, tool, radius, request)
 
         place = [page.frame, page.tool]
+        drawn = [page.boxes, *place]
         loaded = app.load(does.load, [page.memory], everything, **quiet)
-        page.boxes.change(does.boxes_drawn, [page.boxes, page.frame], everything, trigger_mode="always_last", **raw)
+        page.boxes.change(does.boxes_drawn, [page.boxes], everything, trigger_mode="always_last", **raw)
         page.masks.click(does.make_masks, [page.boxes, page.frame, page.target, page.tool], everything, **raw)
         page.canvas.select(
             stroke, [page.frame, page.target, page.tool, page.radius], everything, trigger_mode="multiple", **raw
         )
-        propagated = page.propagate.click(does.propagate, place, everything, trigger_mode="once", **raw)
+        propagated = page.propagate.click(does.propagate, drawn, everything, trigger_mode="once", **raw)
         page.cancel.click(does.cancel, None, everything, queue=False, **quiet)
         page.frame.change(does.show_frame, place, everything, trigger_mode="always_last", **raw)
         page.tool.change(does.show_frame, place, everything, trigger_mode="always_last", **raw)
         undone = page.undo.click(does.undo, place, everything, **raw)
         cleared = page.clear.click(does.clear, None, everything, **quiet)
-        accepted = page.accept.click(does.accept, [page.boxes, page.frame], everything, trigger_mode="once", **raw)
+        accepted = page.accept.click(does.accept, [page.boxes, page.tool], everything, trigger_mode="once", **raw)
         set_aside = page.bad.click(does.set_aside, [page.comment], everything, trigger_mode="once", **quiet)
         returned = page.last.click(does.back_to_last, None, everything, trigger_mode="once", **quiet)
         skipped = page.skip.click(does.skip, None, everything, trigger_mode="once", **quiet)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import logging
 import time
+import weakref
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -16,11 +17,11 @@ from cinetrack.labelling.cine_video import write_film
 from cinetrack.labelling.index_masks import colour_of
 from cinetrack.labelling.service import LabellingService, Person, draft_to_json
 from cinetrack.labelling.web import pieces
-from cinetrack.labelling.web.from_browser import boxes_for, boxes_from, path_from, whole_number
+from cinetrack.labelling.web.from_browser import boxes_for, boxes_from, frame_of, path_from, whole_number
 from cinetrack.labelling.web.identity import Identity
 from cinetrack.labelling.web.layout import ADD, BOX, BRUSH, ERASER, TOOLS, Page
 from cinetrack.labelling.workspace import MOST_OBJECTS, Workspace
-from cinetrack.tracking import PointPrompt
+from cinetrack.tracking import BoxPrompt, PointPrompt
 
 logger = logging.getLogger(__name__)
 
@@ -54,6 +55,9 @@ class Callbacks:
         self._service = service
         self._identity = identity
         self._page = page
+        # Boxes on later frames, by frame, until Masks makes prompts of them.
+        self._waiting: weakref.WeakKeyDictionary[Workspace, dict[int, tuple[BoxPrompt, ...]]]
+        self._waiting = weakref.WeakKeyDictionary()
 
     @with_messages
     def load(self, memory: Any, request: gr.Request) -> Updates:
@@ -63,7 +67,7 @@ class Callbacks:
         workspace = self._service.resume(request.session_hash, person, memory)
         if workspace is not None:
             text = "Here is your unsent drawing again." if workspace.draft.boxes else DRAW
-            return self._fresh(workspace, person, text, browser)
+            return self._fresh(workspace, person, request, text)
         return self._next(person, request, browser)
 
     def unload(self, request: gr.Request) -> None:
@@ -72,12 +76,10 @@ class Callbacks:
         self._identity.leave(request.session_hash)
 
     @with_messages
-    def boxes_drawn(self, payload: Any, frame: Any, request: gr.Request) -> Updates:
+    def boxes_drawn(self, payload: Any, request: gr.Request) -> Updates:
         """Boxes were drawn, moved or deleted: on frame 0 they are remembered at once."""
         person, workspace = self._desk_if_any(request)
-        if workspace is None or whole_number(frame, 0, len(workspace.frames) - 1) > 0:
-            return {}
-        if not workspace.draw_boxes(boxes_from(payload, workspace.display, workspace.draft.boxes)):
+        if workspace is None or not self._take_boxes(workspace, payload):
             return {}
         count = len(workspace.draft.boxes)
         text = f"{count} box{'es' if count != 1 else ''}. Press Masks." if count else DRAW
@@ -88,15 +90,17 @@ class Callbacks:
         """Masks from the boxes; on a later frame, the box corrects the chosen object."""
         person, workspace = self._desk(request)
         index = whole_number(frame, 0, len(workspace.frames) - 1)
-        boxes = boxes_from(payload, workspace.display, workspace.draft.boxes)
+        if tool == BOX:
+            self._take_boxes(workspace, payload)
         if index == 0:
-            workspace.draw_boxes(boxes)
             workspace.make_masks()
-            return self._view(workspace, person, 0, tool, CHECK)
+            return self._view(workspace, person, request, 0, tool, CHECK)
+        boxes = self._waiting_on(workspace).get(index, ())
         if len(boxes) != 1:
             raise InputError(f"boxes: expected one around object {target} on this frame, found {len(boxes)}")
         workspace.correct(index, _object(target), boxes[0])
-        return self._view(workspace, person, index, tool, STALE)
+        self._waiting_on(workspace).pop(index, None)
+        return self._view(workspace, person, request, index, tool, STALE)
 
     @with_messages
     def stroke(self, data: Any, frame: Any, target: Any, tool: Any, radius: Any, request: gr.Request) -> Updates:
@@ -108,27 +112,31 @@ class Callbacks:
             workspace.paint(index, number, path, whole_number(radius, 1, 20), erase=tool == ERASER)
         else:
             workspace.correct(index, number, PointPrompt((path[0],), (tool == ADD,)))
-        return self._view(workspace, person, index, tool, STALE if workspace.track.done else CHECK)
+        return self._view(workspace, person, request, index, tool, STALE if workspace.track.done else CHECK)
 
-    def propagate(self, frame: Any, tool: Any, request: gr.Request) -> Iterator[Updates]:
-        """Track through the sequence, saying how far it is."""
+    def propagate(self, payload: Any, frame: Any, tool: Any, request: gr.Request) -> Iterator[Updates]:
+        """Track through the sequence, saying how far it is. Says nothing more once the page has another sequence."""
         page = self._page
+        finished = {page.cancel: gr.update(interactive=False)}
         try:
             person, workspace = self._desk(request)
+            self._expect_nothing_waits(workspace, payload, tool)
             total, began, shown = len(workspace.frames), time.monotonic(), 0.0
             yield {page.cancel: gr.update(interactive=True), page.message: pieces.message("Propagating ...")}
             started_at = None
             for done in workspace.propagate():
                 started_at = done - 1 if started_at is None else started_at
                 if time.monotonic() - shown > PROGRESS_EVERY_S:
+                    if not self._still_here(workspace, person, request):
+                        break
                     shown = time.monotonic()
                     bar = pieces.progress_bar(done - started_at, total - started_at, shown - began)
                     yield {page.message: bar}
             text = REVIEW if workspace.track_is_current else f"Stopped after frame {workspace.track.done - 1}."
             index = whole_number(frame, 0, max(0, workspace.track.done - 1))
-            yield {**self._view(workspace, person, index, tool, text), page.cancel: gr.update(interactive=False)}
+            yield {**self._view(workspace, person, request, index, tool, text), **finished}
         except Exception as error:
-            yield {**self.failed(error), page.cancel: gr.update(interactive=False)}
+            yield {**self.failed(error), **finished}
 
     @with_messages
     def cancel(self, request: gr.Request) -> Updates:
@@ -156,34 +164,37 @@ class Callbacks:
     @with_messages
     def film(self, request: gr.Request) -> Updates:
         """The looping film, with masks once there are some on every frame; none where there is no sequence."""
-        _, workspace = self._desk_if_any(request)
+        nothing = {self._page.film: gr.skip()}
+        person, workspace = self._desk_if_any(request)
         if workspace is None:
-            return {}
+            return nothing
         path = Path(workspace.folder.name) / "film.webm"
         masks = workspace.track.masks if workspace.track_is_current else None
         write_film(path, workspace.frames, workspace.display, workspace.window, workspace.frame_rate_hz, masks)
-        return {self._page.film: str(path)}
+        return {self._page.film: str(path)} if self._still_here(workspace, person, request) else nothing
 
     @with_messages
     def undo(self, frame: Any, tool: Any, request: gr.Request) -> Updates:
         """Take back the last change."""
         person, workspace = self._desk(request)
-        text = "Taken back." if workspace.undo() else "There is nothing to take back."
-        return self._view(workspace, person, whole_number(frame, 0, len(workspace.frames) - 1), tool, text)
+        index = whole_number(frame, 0, len(workspace.frames) - 1)
+        box_waited = tool == BOX and self._waiting_on(workspace).pop(index, None) is not None
+        text = "Taken back." if box_waited or workspace.undo() else "There is nothing to take back."
+        return self._view(workspace, person, request, index, tool, text)
 
     @with_messages
     def clear(self, request: gr.Request) -> Updates:
         """Start this sequence over."""
         person, workspace = self._desk(request)
         workspace.clear()
-        return self._view(workspace, person, 0, BOX, DRAW)
+        self._waiting_on(workspace).clear()
+        return self._view(workspace, person, request, 0, BOX, DRAW)
 
     @with_messages
-    def accept(self, payload: Any, frame: Any, request: gr.Request) -> Updates:
+    def accept(self, payload: Any, tool: Any, request: gr.Request) -> Updates:
         """Store the label, and on to the next sequence."""
         person, workspace = self._desk(request)
-        if whole_number(frame, 0, len(workspace.frames) - 1) == 0:
-            workspace.draw_boxes(boxes_from(payload, workspace.display, workspace.draft.boxes))
+        self._expect_nothing_waits(workspace, payload, tool)
         version = self._service.submit(request.session_hash, person)
         return self._next(person, request, person.browser, f"{version.meta.case_id} is stored. ")
 
@@ -203,7 +214,7 @@ class Callbacks:
         if version is None:
             raise InputError("There is none of yours yet")
         workspace = self._service.open_sequence(request.session_hash, person, version.meta.case_id)
-        return self._fresh(workspace, person, "Your last one. Accepting it again adds a version.", person.browser)
+        return self._fresh(workspace, person, request, "Your last one. Accepting it again adds a version.")
 
     @with_messages
     def open_sequence(self, case_id: Any, request: gr.Request) -> Updates:
@@ -213,7 +224,8 @@ class Callbacks:
         flags = self._service.book.open_flags().get(workspace.case.case_id, [])
         wrong = "; ".join(f"frames {', '.join(map(str, flag.frames))}: {flag.reason}" for flag in flags)
         text = f"Flagged: {wrong}. Propagate, then mend it there." if wrong else DRAW
-        return self._fresh(workspace, person, text, person.browser)
+        flagged = min((frame for flag in flags for frame in flag.frames), default=0)
+        return self._fresh(workspace, person, request, text, flagged)
 
     @with_messages
     def skip(self, request: gr.Request) -> Updates:
@@ -239,11 +251,43 @@ class Callbacks:
             raise InputError("There is no sequence on this page; reload it")
         return person, workspace
 
+    def _still_here(self, workspace: Workspace, person: Person, request: gr.Request) -> bool:
+        return self._service.workspace(request.session_hash, person) is workspace
+
+    def _waiting_on(self, workspace: Workspace) -> dict[int, tuple[BoxPrompt, ...]]:
+        return self._waiting.setdefault(workspace, {})
+
+    def _take_boxes(self, workspace: Workspace, payload: Any) -> bool:
+        """Take up the picture's boxes, under the frame that the picture shows; whether frame 0's changed."""
+        index = frame_of(payload, _sequence_name(workspace))
+        if index is None or index >= len(workspace.frames):
+            return False
+        waiting = self._waiting_on(workspace)
+        known = workspace.draft.boxes if index == 0 else waiting.get(index, ())
+        boxes = boxes_from(payload, workspace.display, known)
+        if index == 0:
+            return workspace.draw_boxes(boxes)
+        if boxes:
+            waiting[index] = tuple(boxes)
+        else:
+            waiting.pop(index, None)
+        return False
+
+    def _expect_nothing_waits(self, workspace: Workspace, payload: Any, tool: Any) -> None:
+        if tool == BOX:  # with any other the picture is hidden, and what it holds is old
+            self._take_boxes(workspace, payload)
+        if waiting := self._waiting_on(workspace):
+            index = min(waiting)
+            raise InputError(
+                f"frame {index}: expected a mask from its box, found only the box; "
+                "go there, choose Box, and press Masks or delete it"
+            )
+
     def _next(self, person: Person, request: gr.Request, browser: str, said: str = "") -> Updates:
         workspace = self._service.next_sequence(request.session_hash, person)
         said += self._service.passed_over()
         if workspace is not None:
-            return self._fresh(workspace, person, said + DRAW, browser)
+            return self._fresh(workspace, person, request, said + DRAW)
         page = self._page
         return {
             **self._counts(person),
@@ -255,11 +299,13 @@ class Callbacks:
             page.memory: {"browser": browser},
         }
 
-    def _fresh(self, workspace: Workspace, person: Person, text: str, browser: str) -> Updates:
+    def _fresh(self, workspace: Workspace, person: Person, request: gr.Request, text: str, frame: int = 0) -> Updates:
         page = self._page
+        # Without objects there is no frame slider to come back with.
+        index = min(frame, len(workspace.frames) - 1) if workspace.draft.object_count else 0
         return {
             **self._counts(person),
-            **self._view(workspace, person, 0, BOX, text),
+            **self._view(workspace, person, request, index, BOX, text),
             page.facts: pieces.facts(workspace),
             page.film: None,
             page.tool: BOX,
@@ -277,8 +323,12 @@ class Callbacks:
         ]
         return {self._page.title: head, self._page.sequence: gr.update(choices=choices, value=None)}
 
-    def _view(self, workspace: Workspace, person: Person, index: int, tool: Any, text: str) -> Updates:
-        """All that may change with the drawing."""
+    def _view(
+        self, workspace: Workspace, person: Person, request: gr.Request, index: int, tool: Any, text: str
+    ) -> Updates:
+        """All that may change with the drawing; nothing where the page has gone on to another sequence meanwhile."""
+        if not self._still_here(workspace, person, request):
+            return {}
         page = self._page
         count = workspace.draft.object_count
         last = len(workspace.frames) - 1
@@ -315,9 +365,10 @@ class Callbacks:
                 page.canvas: gr.update(value=pieces.data_url(picture), visible=True),
                 page.radius: gr.update(visible=shown),
             }
-        drawn = workspace.draft.boxes if index == 0 else ()
+        drawn = workspace.draft.boxes if index == 0 else self._waiting_on(workspace).get(index, ())
         colours = [colour_of(number) for number in range(1, len(drawn) + 1)]
-        value = {"image": picture, "boxes": boxes_for(drawn, colours, workspace.display)}
+        path = pieces.picture_file(picture, Path(workspace.folder.name), _sequence_name(workspace), index)
+        value = {"image": str(path), "boxes": boxes_for(drawn, colours, workspace.display)}
         return {
             **targets,
             page.boxes: gr.update(value=value, visible=True),
@@ -332,6 +383,10 @@ class Callbacks:
             "after": workspace.after,
             "draft": draft_to_json(workspace.draft),
         }
+
+
+def _sequence_name(workspace: Workspace) -> str:
+    return Path(workspace.folder.name).name  # made up for this workspace alone
 
 
 def _object(target: Any) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from typing import Any
 
 from cinetrack.errors import InputError
@@ -11,6 +12,22 @@ from cinetrack.tracking import BoxPrompt
 
 MOST_BOXES = 50  # drawn at once; more is no one's mouse
 MOST_POSITIONS = 2000  # of one brush stroke
+
+
+def frame_of(payload: Any, sequence: str) -> int | None:
+    """The frame that a gradio_image_annotation payload's boxes were drawn on; None where it is of no picture of ours.
+
+    The page's slider may be ahead of the picture, and a hidden picture stays as it was; its own name tells.
+
+    Args:
+        sequence: as in `pieces.picture_file`.
+    """
+    image = payload.get("image") if isinstance(payload, dict) else None
+    name = image.get("orig_name") if isinstance(image, dict) else None
+    if not isinstance(name, str):
+        return None
+    match = re.fullmatch(rf"{re.escape(sequence)}-([0-9]{{1,9}})-[0-9a-f]+\.jpg", name)
+    return int(match[1]) if match else None
 
 
 def boxes_from(payload: Any, display: Display, known: tuple[BoxPrompt, ...] = ()) -> list[BoxPrompt]:
