@@ -95,6 +95,26 @@ def read_masks(path: Path) -> tuple[np.ndarray, ImageGeometry]:
     return masks.astype(bool), _geometry(image)
 
 
+def read_index_masks(path: Path) -> tuple[np.ndarray, ImageGeometry]:
+    """Read a series of pictures of object indices: 0 is background, 1, 2, ... the objects.
+
+    Returns:
+        indices: (T, H, W) uint8.
+        geometry: the file's spacing, origin and direction.
+    Raises:
+        InputError: as `read_series`, and where the values are not whole numbers of 0 to 255.
+    """
+    image = _read_image(path, "masks of objects")
+    indices = _time_first(image)
+    whole = indices.astype(np.uint8)
+    if not (whole == indices).all():
+        raise InputError(
+            f"{path}: expected object indices, whole numbers of 0 to 255, "
+            f"found {indices[whole != indices].flat[0]:g}"
+        )
+    return whole, _geometry(image)
+
+
 def read_first_mask(path: Path, frame_shape: tuple[int, int]) -> np.ndarray:
     """Read the mask of one frame.
 

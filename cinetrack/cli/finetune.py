@@ -1,0 +1,118 @@
+"""`cinetrack finetune`: SAM2's own training recipe on cine-MR."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from dataclasses import fields
+from pathlib import Path
+
+from cinetrack.errors import InputError
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the command's arguments."""
+    from cinetrack.finetuning.recipe import PRECISIONS, Recipe
+
+    default = {field.name: field.default for field in fields(Recipe)}
+    add = parser.add_argument
+    add("--data", type=Path, action="append", default=[], metavar="DATASET", help="cases to train on; may be repeated")
+    add("--pseudo-labels", type=Path, action="append", default=[], metavar="FOLDER", help="as `propagate` wrote them")
+    add("--phantom-clips", type=int, default=0, metavar="N", help="clips of the phantom an epoch, beside --data or alone")
+    add("--phantom-config", type=Path, metavar="FILE.json", help="settings of the phantom's clips; size_px too")
+    add("--init", required=True, metavar="FILE.pt|BUNDLE|scratch", help="weights to start from")
+    add("--config", metavar="NAME|FILE.yaml", help="tiny, small, base+, large or a yaml; by default what --init says")
+    add("-o", "--output", type=Path, required=True, metavar="RUN", help="gets checkpoints, tables and curves; resumed")
+    add("--val-data", type=Path, action="append", default=[], metavar="DATASET", help="cases to validate with")
+    add("--val-share", type=float, default=0.2, help="share of the patients held out where there is no --val-data")
+    add("--val-every", type=int, default=default["validate_every"], metavar="EPOCHS", help="epochs between validations")
+    add("--epochs", type=int, default=default["epochs"])
+    add("--image-size", type=int, metavar="PX", help="side the frames are resized to; the architecture's by default")
+    add("--clip-frames", type=int, default=default["clip_frames"])
+    add("--max-objects", type=int, default=default["max_objects"], help="of a clip")
+    add("--batch-clips", type=int, default=default["batch_clips"], help="clips at a time on one device")
+    add("--accumulate", type=int, default=default["accumulate"], help="batches of one optimiser step")
+    add("--lr", type=float, default=default["other_lr"], help="learning rate of all but the image encoder")
+    add("--image-encoder-lr", type=float, default=default["image_encoder_lr"])
+    add("--final-lr-share", type=float, default=default["final_lr_share"], help="the cosine schedule's end")
+    add("--warmup-share", type=float, default=default["warmup_share"], help="share of the run with rising rates")
+    add("--layer-decay", type=float, default=default["layer_decay"])
+    add("--multiplier", type=int, default=default["multiplier"], help="clips a case an epoch")
+    add("--workers", type=int, default=default["workers"], help="processes that prepare clips, a device")
+    add("--precision", choices=PRECISIONS, default=default["precision"])
+    add("--seed", type=int, default=default["seed"])
+    add("--device", default="auto", choices=("auto", "cpu", "cuda"))
+    add("--set", action="append", default=[], metavar="KEY=VALUE", help="of the trainer's configuration; may be repeated")
+    add("--slurm", type=Path, metavar="FILE.yaml", help="submit to Slurm with these settings instead of training here")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Train, or submit the training."""
+    import torch
+
+    from cinetrack.finetuning.recipe import Recipe, TrainingData
+    from cinetrack.finetuning.run import prepare_run, train
+
+    device = args.device if args.device != "auto" else "cuda" if torch.cuda.is_available() else "cpu"
+    if device == "cuda" and not torch.cuda.is_available():
+        raise InputError("--device cuda: expected a CUDA device, found none")
+    recipe = Recipe(
+        image_size_px=args.image_size,
+        epochs=args.epochs,
+        clip_frames=args.clip_frames,
+        max_objects=args.max_objects,
+        batch_clips=args.batch_clips,
+        accumulate=args.accumulate,
+        image_encoder_lr=args.image_encoder_lr,
+        other_lr=args.lr,
+        final_lr_share=args.final_lr_share,
+        warmup_share=args.warmup_share,
+        layer_decay=args.layer_decay,
+        precision=_precision(args.precision, device),
+        workers=args.workers,
+        multiplier=args.multiplier,
+        validate_every=args.val_every,
+        seed=args.seed,
+    )
+    data = TrainingData(tuple(args.data), tuple(args.pseudo_labels), _phantom(args.phantom_clips, args.phantom_config))
+    config = prepare_run(
+        recipe, data, args.init, args.config, args.output, device, args.val_data, args.val_share, args.set
+    )
+    if args.slurm is not None:
+        from cinetrack.finetuning.slurm import submit
+
+        print(submit(config, args.slurm))
+        return 0
+    train(config)
+    print(f"checkpoints and tables are in {args.output}", file=sys.stderr)
+    return 0
+
+
+def _precision(wanted: str, device: str) -> str:
+    if wanted != "auto":
+        return wanted
+    import torch
+
+    from cinetrack.tracking.device import native_precision
+
+    return str(native_precision(torch.device(device))).removeprefix("torch.")
+
+
+def _phantom(clips: int, path: Path | None):
+    """The phantom source, or None. Raises InputError where the file is no settings of clips."""
+    from cinetrack.finetuning.recipe import PhantomSource
+    from cinetrack.phantom.clips import ClipConfig
+    from cinetrack.sequence.json_files import read_json
+
+    if not clips:
+        if path is not None:
+            raise InputError(f"--phantom-config {path}: expected --phantom-clips with it, found none")
+        return None
+    settings = read_json(path) if path else {}
+    known = {field.name for field in fields(ClipConfig)}
+    if not isinstance(settings, dict) or not settings.keys() <= known | {"size_px"}:
+        raise InputError(f"{path}: expected an object of {', '.join(sorted(known))}, size_px, found {json.dumps(settings)}")
+    size_px = settings.pop("size_px", 256)
+    ranges = {key: tuple(value) if isinstance(value, list) else value for key, value in settings.items()}
+    return PhantomSource(clips, size_px, ClipConfig(**ranges))

@@ -1,0 +1,126 @@
+"""What a run starts from: an architecture and weights, checked against each other before any training."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from omegaconf import DictConfig, OmegaConf
+
+from cinetrack.bundle import open_bundle
+from cinetrack.bundle.manifest import Sam2Spec
+from cinetrack.bundle.safe_weights import load_weights
+from cinetrack.errors import BundleError, InputError
+from cinetrack.finetuning.initial_weights import teach_multimask_tokens, untrained_weights
+from cinetrack.sequence.atomic_write import write_text_atomically
+from cinetrack.tracking.sam2.architecture import (
+    PUBLISHED_CONFIGS,
+    build_network,
+    is_published_config,
+    load_weights_into,
+    read_architecture,
+)
+
+# The one list of short names: what --config takes -> sam2's configuration.
+CONFIG_NAMES = {
+    "tiny": "sam2.1_hiera_t.yaml",
+    "small": "sam2.1_hiera_s.yaml",
+    "base+": "sam2.1_hiera_b+.yaml",
+    "large": "sam2.1_hiera_l.yaml",
+}
+SCRATCH = "scratch"
+CONFIG_COPY = "tracker.yaml"  # in the run's folder, for a bundle
+
+
+@dataclass(frozen=True, eq=False)
+class StartingPoint:
+    """An architecture and the weights that training starts from.
+
+    Attributes:
+        config: file name of one of sam2's own configurations, or of a yaml inside `folder`.
+        folder: where a yaml lies.
+        weights: name -> tensor, fitting the architecture.
+        source: where the weights come from, for the records.
+    """
+
+    config: str
+    folder: Path
+    weights: dict[str, torch.Tensor]
+    source: str
+
+    @property
+    def is_published(self) -> bool:
+        """Whether the architecture is one of Meta's."""
+        return is_published_config(self.config)
+
+    def architecture(self) -> DictConfig:
+        """The `model` part of the configuration."""
+        return read_architecture(self.config, self.folder)
+
+
+def starting_point(init: str, config: str | None, seed: int) -> StartingPoint:
+    """Read and check what to start from.
+
+    Args:
+        init: a checkpoint's path, a bundle's folder, or "scratch".
+        config: tiny, small, base+, large or the path of a yaml; None for the bundle's own, or what the checkpoint's
+            published name says.
+        seed: of weights from scratch.
+    Raises:
+        InputError: no such file, no configuration to be had.
+        BundleError: weights and architecture differ; names the first tensors and their shapes.
+    """
+    name, folder = _configuration(config)
+    if init == SCRATCH:
+        if name is None:
+            raise InputError("--config: expected an architecture to train from scratch, found none")
+        return StartingPoint(name, folder, untrained_weights(name, folder, seed), SCRATCH)
+    path = Path(init)
+    single_mask = False
+    if path.is_dir():
+        bundle = open_bundle(path)
+        if not isinstance(bundle.tracker, Sam2Spec):
+            raise InputError(f"{path}: expected a bundle with a SAM2 tracker, found {bundle.tracker.kind}")
+        own = read_architecture(bundle.tracker.config, bundle.folder)
+        single_mask = not (own.get("multimask_output_in_sam") or own.get("multimask_output_for_tracking"))
+        if name is None:
+            name, folder = bundle.tracker.config, bundle.folder
+        path = bundle.folder / bundle.tracker.checkpoint
+    elif not path.is_file():
+        raise InputError(f'{path}: expected a SAM2 checkpoint, a bundle\'s folder or "{SCRATCH}", found none')
+    name = name or PUBLISHED_CONFIGS.get(path.name)
+    if name is None:
+        raise InputError(
+            f"{path}: expected --config with a checkpoint of this name; it can be guessed for "
+            f"{', '.join(PUBLISHED_CONFIGS)} only"
+        )
+    weights = load_weights(path).get("model")
+    if not isinstance(weights, dict):
+        raise BundleError(f'{path}: expected SAM2 weights under the key "model", found no such key')
+    network = build_network(name, folder)
+    load_weights_into(network, weights, path)
+    architecture = read_architecture(name, folder)
+    if single_mask and architecture.get("multimask_output_for_tracking"):
+        teach_multimask_tokens(network, seed)
+    return StartingPoint(name, folder, network.state_dict(), str(path))
+
+
+def write_config_copy(start: StartingPoint, architecture: DictConfig, run: Path, published: bool) -> str:
+    """The `--tracker-config` for this run's checkpoints: a published name, or that of the copy beside them."""
+    if published:
+        return start.config
+    document = OmegaConf.create({"model": OmegaConf.to_container(architecture)})
+    write_text_atomically(run / CONFIG_COPY, OmegaConf.to_yaml(document))
+    return CONFIG_COPY
+
+
+def _configuration(config: str | None) -> tuple[str | None, Path]:
+    if config is None:
+        return None, Path()
+    if config in CONFIG_NAMES:
+        return CONFIG_NAMES[config], Path()
+    path = Path(config)
+    if not path.is_file():
+        raise InputError(f"{config}: expected one of {', '.join(CONFIG_NAMES)}, or a yaml, found no such file")
+    return path.name, path.parent

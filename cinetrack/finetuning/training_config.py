@@ -1,0 +1,198 @@
+"""The configuration of SAM2's trainer for a run: its own MOSE fine-tune file with the recipe written over it.
+
+Source: sam2 1.1.0, `configs/sam2.1_training/sam2.1_hiera_b+_MOSE_finetune.yaml`.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Sequence
+from dataclasses import asdict
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+from omegaconf import DictConfig, ListConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+from training.model.sam2 import SAM2Train
+from training.utils.train_utils import register_omegaconf_resolvers
+
+from cinetrack.errors import InputError
+from cinetrack.finetuning.recipe import Recipe, TrainingData
+from cinetrack.finetuning.splits import PatientSplit
+
+MOSE = "configs/sam2.1_training/sam2.1_hiera_b+_MOSE_finetune.yaml"
+
+
+def mose_recipe() -> DictConfig:
+    """SAM2's own fine-tuning configuration, with its resolvers at hand."""
+    if not OmegaConf.has_resolver("times"):
+        register_omegaconf_resolvers()
+    return OmegaConf.load(Path(str(files("sam2"))) / MOSE)
+
+
+def training_model(architecture: DictConfig, published: bool, image_size_px: int | None) -> DictConfig:
+    """`SAM2Train` of an architecture: its `model` part with the MOSE recipe's settings of training.
+
+    Args:
+        architecture: as `read_architecture` gives it.
+        published: Meta's own; its trunk then drops paths as in the MOSE file.
+        image_size_px: None for the architecture's own.
+    """
+    model = architecture.copy()
+    stock = mose_recipe().trainer.model
+    own = set(inspect.signature(SAM2Train.__init__).parameters) - {"image_encoder", "memory_attention", "memory_encoder"}
+    for key in stock:
+        if key in own:
+            model[key] = stock[key]
+    if published:
+        model.image_encoder.trunk.drop_path_rate = stock.image_encoder.trunk.drop_path_rate
+    model._target_ = "training.model.sam2.SAM2Train"
+    if image_size_px is not None:
+        model.image_size = image_size_px
+    return model
+
+
+def training_config(
+    model: DictConfig,
+    recipe: Recipe,
+    data: TrainingData,
+    split: PatientSplit,
+    start: dict[str, str | None],
+    validation_config: tuple[str, str],
+    run: Path,
+    device: str,
+    overrides: Sequence[str] = (),
+) -> DictConfig:
+    """Everything the trainer needs, resolved.
+
+    Args:
+        model: from `training_model`.
+        split: whose cases are trained on, and whose are for validation.
+        start: `init` and `config`, as `starting_point` takes them.
+        validation_config: the network's configuration and its folder, for the pipeline.
+        run: folder of checkpoints and logs.
+        device: "cpu" or "cuda".
+        overrides: "key.of.the.configuration=value", as on hydra's command line.
+    Raises:
+        InputError: an override that is no `key=value`, or of a key that does not exist.
+    """
+    config = mose_recipe()
+    config.scratch.resolution = model.image_size
+    config.scratch.train_batch_size = recipe.batch_clips
+    config.scratch.num_train_workers = recipe.workers
+    config.scratch.num_frames = recipe.clip_frames
+    config.scratch.max_num_objects = recipe.max_objects
+    config.scratch.base_lr = recipe.other_lr
+    config.scratch.vision_lr = recipe.image_encoder_lr
+    config.scratch.num_epochs = recipe.epochs
+    trainer = config.trainer
+    trainer._target_ = "cinetrack.finetuning.trainer.FineTuningTrainer"
+    trainer.mode = "train"
+    trainer.accelerator = device
+    trainer.seed_value = recipe.seed
+    trainer.val_epoch_freq = recipe.validate_every
+    trainer.accumulate = recipe.accumulate
+    trainer.start = start
+    trainer.validation = {
+        "folders": [str(folder) for folder in split.validation_folders],
+        "patients": list(split.validation),
+        "config": validation_config[0],
+        "config_folder": validation_config[1],
+    }
+    trainer.model = model
+    trainer.data.train.datasets = _datasets(config, recipe, data, split.training, run)
+    trainer.data.train.pin_memory = device == "cuda"
+    trainer.optim.param_group_modifiers[0].layer_decay_value = recipe.layer_decay
+    for group, start in zip(trainer.optim.options.lr, (recipe.other_lr, recipe.image_encoder_lr)):
+        group.scheduler = _schedule(start, recipe)
+    trainer.optim.amp = {"enabled": recipe.precision != "float32", "amp_dtype": _amp_type(recipe.precision)}
+    trainer.distributed.backend = "nccl" if device == "cuda" else "gloo"
+    trainer.logging.tensorboard_writer.log_dir = str(run / "tensorboard")
+    trainer.logging.log_dir = str(run / "logs")
+    config.launcher.experiment_log_dir = str(run)
+    trainer.checkpoint = {"save_dir": str(run), "save_freq": 0, "model_weight_initializer": None}
+    # Of folders of pictures, which there are none of.
+    del config["dataset"]
+    return _overridden(config, overrides)
+
+
+def _datasets(
+    config: DictConfig, recipe: Recipe, data: TrainingData, patients: Sequence[str], run: Path
+) -> list[dict[str, Any]]:
+    """One concatenation of all sources: upstream's mixing asks for shares that add up to 1.0 exactly, in float32."""
+    stock = config.trainer.data.train.datasets[0].dataset.datasets[0]
+    shared = {"sampler": stock.sampler, "transforms": "${vos.train_transforms}", "seed": recipe.seed}
+    sources: list[dict[str, Any]] = []
+    if data.folders:
+        sources.append(
+            {
+                "_target_": "cinetrack.finetuning.clip_dataset.case_clips",
+                "folders": [str(folder) for folder in data.folders],
+                "pseudo_labels": [str(folder) for folder in data.pseudo_labels],
+                "patients": list(patients),
+                "cache": str(run / "cache"),
+                "multiplier": recipe.multiplier,
+                **shared,
+            }
+        )
+    if data.phantom is not None:
+        drawn = {key: list(v) if isinstance(v, tuple) else v for key, v in asdict(data.phantom.config).items()}
+        sources.append(
+            {
+                "_target_": "cinetrack.finetuning.clip_dataset.phantom_clips",
+                "clips": data.phantom.clips,
+                "size_px": data.phantom.size_px,
+                "config": drawn,
+                **shared,
+            }
+        )
+    return [{"_target_": "training.dataset.utils.ConcatDataset", "datasets": sources}]
+
+
+def _schedule(start: float, recipe: Recipe) -> dict[str, Any]:
+    cosine = {
+        "_target_": "fvcore.common.param_scheduler.CosineParamScheduler",
+        "start_value": start,
+        "end_value": start * recipe.final_lr_share,
+    }
+    if not recipe.warmup_share:
+        return cosine
+    rise = {
+        "_target_": "fvcore.common.param_scheduler.LinearParamScheduler",
+        "start_value": start / 10,
+        "end_value": start,
+    }
+    return {
+        "_target_": "fvcore.common.param_scheduler.CompositeParamScheduler",
+        "schedulers": [rise, cosine],
+        "lengths": [recipe.warmup_share, 1 - recipe.warmup_share],
+        "interval_scaling": ["rescaled", "rescaled"],
+    }
+
+
+def _amp_type(precision: str) -> str:
+    return "float16" if precision == "float16" else "bfloat16"
+
+
+def _overridden(config: DictConfig, overrides: Sequence[str]) -> DictConfig:
+    for override in overrides:
+        key, separator, value = override.partition("=")
+        if not separator or not key:
+            raise InputError(f"--set {override}: expected key=value, found no =")
+        try:
+            if OmegaConf.select(config, key, throw_on_missing=True) is None and not _is_none(config, key):
+                raise InputError(f"--set {override}: expected a key of the training configuration, found no {key}")
+            OmegaConf.update(config, key, OmegaConf.create(f"v: {value}").v)
+        except OmegaConfBaseException as error:
+            raise InputError(f"--set {override}: expected a setting that can be changed so: {error}") from None
+    resolved = OmegaConf.create(OmegaConf.to_container(config, resolve=True))
+    assert isinstance(resolved, DictConfig)
+    return resolved
+
+
+def _is_none(config: DictConfig | ListConfig, key: str) -> bool:
+    """Whether a key exists and holds null, which `select` does not tell from a missing one."""
+    parent, _, name = key.rpartition(".")
+    node = OmegaConf.select(config, parent) if parent else config
+    return isinstance(node, DictConfig) and name in node

@@ -1,0 +1,148 @@
+"""Validation with the real streaming pipeline: the challenge's metrics on held-out cases, against the start.
+
+The paper chooses the checkpoint with the greatest improvement over zero-shot on the challenge's metrics. Written down
+here: each metric's mean over the cases is compared with the starting checkpoint's, the change in percent of it counts
+positive where it is for the better, and the mean over the metrics is the improvement. Metrics whose start is 0 or no
+finite number are left out of the mean.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from cinetrack.evaluation.case_metrics import case_metrics
+from cinetrack.evaluation.metric_names import ACCURACY
+from cinetrack.evaluation.truth import read_truth
+from cinetrack.finetuning.tables import read_table, write_table
+from cinetrack.pipeline.track_case import track_whole
+from cinetrack.report.outlines import outlines
+from cinetrack.sequence import CaseFiles
+from cinetrack.sequence.intensity import min_max_8bit
+from cinetrack.tracking.device import native_precision
+from cinetrack.tracking.sam2.architecture import build_network
+from cinetrack.tracking.sam2.tracker import Sam2Tracker
+
+VALIDATION_CSV = "validation.csv"
+COLUMNS = ("epoch", "improvement_percent", *(metric.key for metric in ACCURACY))
+OVERLAYS = 4  # pictures a validation
+
+
+@dataclass(frozen=True, eq=False)
+class ValidationOutcome:
+    """What a validation found.
+
+    Attributes:
+        epochs_done: 0 for the starting checkpoint.
+        means: of each accuracy metric over the cases, by key.
+        improvement_percent: over the starting checkpoint; 0 for itself.
+        is_best: no validation before had as great an improvement.
+        overlays: (H, W, 3) uint8 by case: a frame with true and predicted outline.
+    """
+
+    epochs_done: int
+    means: Mapping[str, float]
+    improvement_percent: float
+    is_best: bool
+    overlays: Mapping[str, np.ndarray] = field(default_factory=dict)
+
+    @property
+    def line(self) -> str:
+        """For people."""
+        metrics = ", ".join(f"{metric.label} {self.means[metric.key]:.{metric.decimals}f}" for metric in ACCURACY)
+        best = " (best)" if self.is_best else ""
+        return f"after epoch {self.epochs_done}: {metrics}; {self.improvement_percent:+.2f} % over the start{best}"
+
+
+class Validation:
+    """Tracks held-out cases with a network's current weights.
+
+    Args:
+        cases: with labels of every frame.
+        config, config_folder: the architecture as a bundle names it.
+        run: its validation.csv holds what earlier epochs reached.
+    """
+
+    def __init__(self, cases: Sequence[CaseFiles], config: str, config_folder: Path, run: Path, device: str) -> None:
+        self._cases = list(cases)
+        self._config, self._config_folder = config, config_folder
+        self._run = run
+        self._device = device
+
+    def run(
+        self, weights: Mapping[str, torch.Tensor], epochs_done: int, rank: int = 0, world_size: int = 1
+    ) -> ValidationOutcome | None:
+        """Track and score; each rank does its share of the cases. Only rank 0 gets an outcome and writes the table."""
+        scores, overlays = self._track_share(weights, rank, world_size)
+        if world_size > 1:
+            gathered: list[dict[str, dict[str, float]]] = [{} for _ in range(world_size)]
+            torch.distributed.all_gather_object(gathered, scores)
+            scores = {case: of_case for share in gathered for case, of_case in share.items()}
+        if rank != 0:
+            return None
+        means = {
+            metric.key: float(np.mean([of_case[metric.key] for of_case in scores.values()])) for metric in ACCURACY
+        }
+        path = self._run / VALIDATION_CSV
+        earlier = [row for row in read_table(path) if int(row["epoch"]) < epochs_done]
+        start = {metric.key: float(earlier[0][metric.key]) for metric in ACCURACY} if earlier else means
+        improvement = improvement_percent(start, means)
+        is_best = all(float(row["improvement_percent"]) < improvement for row in earlier)
+        rows = [[row[column] for column in COLUMNS] for row in earlier]
+        rows.append([str(epochs_done), *(f"{value:.6g}" for value in (improvement, *means.values()))])
+        write_table(path, COLUMNS, rows)
+        return ValidationOutcome(epochs_done, means, improvement, is_best, overlays)
+
+    def _track_share(
+        self, weights: Mapping[str, torch.Tensor], rank: int, world_size: int
+    ) -> tuple[dict[str, dict[str, float]], dict[str, np.ndarray]]:
+        device = torch.device(self._device, int(os.environ.get("LOCAL_RANK", 0)) if self._device == "cuda" else None)
+        network = build_network(self._config, self._config_folder)
+        network.load_state_dict(weights)
+        tracker = Sam2Tracker(network, device, native_precision(device))
+        scores, overlays = {}, {}
+        for files in self._cases[rank::world_size]:
+            case, truth = files.read_case().case, read_truth(files)
+            masks = track_whole(case, tracker).masks
+            scores[files.case_id] = case_metrics(
+                masks, truth.masks, truth.region, truth.spacing_mm, truth.number_type
+            ).scores
+            if len(overlays) < OVERLAYS:
+                middle = len(masks) // 2
+                overlays[files.case_id] = overlay(case.sequence.frames[middle], truth.masks[middle], masks[middle])
+        return scores, overlays
+
+
+def improvement_percent(start: Mapping[str, float], now: Mapping[str, float]) -> float:
+    """Mean over the accuracy metrics of their change in percent of the start, positive where better.
+
+    Source: the paper's rule for choosing a checkpoint, as written down at the head of this module.
+    """
+    changes = []
+    for metric in ACCURACY:
+        before, after = start[metric.key], now[metric.key]
+        if before and math.isfinite(before):
+            change = 100 * (after - before) / abs(before)
+            changes.append(change if metric.higher_is_better else -change)
+    return float(np.mean(changes)) if changes else 0.0
+
+
+def overlay(frame: np.ndarray, truth: np.ndarray, predicted: np.ndarray) -> np.ndarray:
+    """(H, W, 3) uint8: the frame with the true outline in green and the predicted one in orange, head up."""
+    from PIL import Image, ImageDraw
+
+    picture = Image.fromarray(min_max_8bit(frame)).convert("RGB")
+    draw = ImageDraw.Draw(picture)
+    for mask, colour in ((truth, (0, 200, 0)), (predicted, (255, 150, 0))):
+        for line in outlines(mask):
+            points = [(column / 2 - 0.5, row / 2 - 0.5) for row, column in line]
+            draw.line([*points, points[0]], fill=colour)
+    return np.asarray(picture)[::-1].copy()
+
+

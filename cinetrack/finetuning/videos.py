@@ -1,0 +1,97 @@
+"""Cine-MR as the videos of SAM2's training package: from cached cases, and from the phantom.
+
+Follows `training.dataset.vos_raw_dataset.PNGRawDataset`, without files of one frame each. Grey is repeated to RGB.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from training.dataset.vos_raw_dataset import VOSRawDataset, VOSVideo
+
+from cinetrack.finetuning.frame_cache import CachedCase
+from cinetrack.finetuning.recipe import PhantomSource
+from cinetrack.phantom.clips import PhantomClips
+from cinetrack.sequence.intensity import min_max_8bit
+
+
+class CineFrame:
+    """A frame of a video; stands in for `VOSFrame`, but holds the picture only while it is asked for."""
+
+    image_path = None
+    is_conditioning_only = False
+
+    def __init__(self, frame_idx: int, frames: np.ndarray) -> None:
+        self.frame_idx = frame_idx
+        self._frames = frames
+
+    @property
+    def data(self) -> torch.Tensor:
+        """(3, H, W) float32 in 0..1. Upstream multiplies by 255 and rounds down: half a level keeps all 256."""
+        grey = (self._frames[self.frame_idx].astype(np.float32) + 0.5) / 255.0
+        return torch.from_numpy(np.minimum(grey, 1.0)).expand(3, -1, -1)
+
+
+@dataclass(frozen=True, eq=False)
+class IndexedSegments:
+    """Masks of one video by frame: (T, H, W) uint8 indices of its objects."""
+
+    objects: np.ndarray
+
+    def load(self, frame_idx: int) -> dict[int, torch.Tensor]:
+        """(H, W) bool masks by object number, of those that show on the frame."""
+        picture = np.asarray(self.objects[frame_idx])
+        return {int(number): torch.from_numpy(picture == number) for number in np.unique(picture) if number}
+
+
+@dataclass(frozen=True, eq=False)
+class MaskSegments:
+    """Masks of one video by frame, which may overlap: (T, K, H, W) bool."""
+
+    masks: np.ndarray
+
+    def load(self, frame_idx: int) -> dict[int, torch.Tensor]:
+        """(H, W) bool masks by object number 1, 2, ..., of those that show on the frame."""
+        return {
+            number: torch.from_numpy(mask) for number, mask in enumerate(self.masks[frame_idx], start=1) if mask.any()
+        }
+
+
+class CaseVideos(VOSRawDataset):
+    """Cases as videos of their accepted frames, each `multiplier` times an epoch."""
+
+    def __init__(self, cases: Sequence[CachedCase], multiplier: int) -> None:
+        self._cases = list(cases)
+        self._multiplier = multiplier
+
+    def __len__(self) -> int:
+        return len(self._cases) * self._multiplier
+
+    def get_video(self, idx: int, rng: np.random.Generator | None = None) -> tuple[VOSVideo, IndexedSegments]:
+        """A case's frames and its segments; which clip of it is taken is the sampler's to draw."""
+        case = self._cases[idx % len(self._cases)]
+        frames, objects = case.open()
+        listed = [CineFrame(index, frames) for index in case.accepted_frames]
+        return VOSVideo(case.name, idx % len(self._cases), listed), IndexedSegments(objects)
+
+
+class PhantomVideos(VOSRawDataset):
+    """Clips of the phantom, drawn when asked for."""
+
+    def __init__(self, source: PhantomSource, clip_frames: int) -> None:
+        self._source = source
+        self._clip_frames = clip_frames
+        self._clips = PhantomClips(source.config)
+
+    def __len__(self) -> int:
+        return self._source.clips
+
+    def get_video(self, idx: int, rng: np.random.Generator) -> tuple[VOSVideo, MaskSegments]:
+        """A clip drawn with `rng`."""
+        frames, masks = self._clips.sample(rng, self._clip_frames, self._source.size_px)
+        scaled = np.stack([min_max_8bit(frame) for frame in frames])
+        listed = [CineFrame(index, scaled) for index in range(len(scaled))]
+        return VOSVideo(f"phantom-{idx}", idx, listed), MaskSegments(masks)
