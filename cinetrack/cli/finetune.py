@@ -113,6 +113,6 @@ def _phantom(clips: int, path: Path | None):
     known = {field.name for field in fields(ClipConfig)}
     if not isinstance(settings, dict) or not settings.keys() <= known | {"size_px"}:
         raise InputError(f"{path}: expected an object of {', '.join(sorted(known))}, size_px, found {json.dumps(settings)}")
-    size_px = settings.pop("size_px", 256)
     ranges = {key: tuple(value) if isinstance(value, list) else value for key, value in settings.items()}
+    size_px = ranges.pop("size_px", (256, 256))
     return PhantomSource(clips, size_px, ClipConfig(**ranges))

@@ -7,13 +7,14 @@ has lived. Here each clip of each epoch has its own seed, whatever the number of
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+from omegaconf import ListConfig
 from training.dataset.vos_dataset import VOSDataset
 
 from cinetrack.finetuning.frame_cache import cached
@@ -67,11 +68,11 @@ def case_clips(
 
 
 def phantom_clips(
-    clips: int, size_px: int, config: dict[str, Any], sampler: Any, transforms: Any, seed: int
+    clips: int, size_px: Sequence[int], config: dict[str, Any], sampler: Any, transforms: Any, seed: int
 ) -> SeededClips:
     """Clips of the phantom; what a run's configuration names."""
-    ranges = {key: tuple(value) if isinstance(value, list) else value for key, value in config.items()}
-    source = PhantomSource(clips, size_px, ClipConfig(**ranges))
+    ranges = {key: tuple(value) if isinstance(value, (list, ListConfig)) else value for key, value in config.items()}
+    source = PhantomSource(clips, tuple(size_px), ClipConfig(**ranges))
     return SeededClips(PhantomVideos(source, sampler.num_frames), sampler, transforms, seed)
 
 

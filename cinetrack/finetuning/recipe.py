@@ -21,17 +21,19 @@ class PhantomSource:
 
     Attributes:
         clips: an epoch.
-        size_px: side of the square frames, before the training transforms resize them.
+        size_px: range of the square frames' side, from which the training transforms resize them.
         config: what to draw.
     """
 
     clips: int
-    size_px: int = 256
+    size_px: tuple[int, int] = (256, 256)
     config: ClipConfig = ClipConfig()
 
     def __post_init__(self) -> None:
         if self.clips < 1:
             raise InputError(f"phantom clips: expected 1 or more an epoch, found {self.clips}")
+        if not 125 <= self.size_px[0] <= self.size_px[1] <= 400:
+            raise InputError(f"phantom clips: expected a range of sizes within 125 to 400 px, found {self.size_px}")
 
 
 @dataclass(frozen=True)

@@ -142,7 +142,7 @@ def _datasets(
             {
                 "_target_": "cinetrack.finetuning.clip_dataset.phantom_clips",
                 "clips": data.phantom.clips,
-                "size_px": data.phantom.size_px,
+                "size_px": list(data.phantom.size_px),
                 "config": drawn,
                 **shared,
             }

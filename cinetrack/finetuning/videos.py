@@ -91,7 +91,8 @@ class PhantomVideos(VOSRawDataset):
 
     def get_video(self, idx: int, rng: np.random.Generator) -> tuple[VOSVideo, MaskSegments]:
         """A clip drawn with `rng`."""
-        frames, masks = self._clips.sample(rng, self._clip_frames, self._source.size_px)
+        size_px = int(rng.integers(*self._source.size_px, endpoint=True))
+        frames, masks = self._clips.sample(rng, self._clip_frames, size_px)
         scaled = np.stack([min_max_8bit(frame) for frame in frames])
         listed = [CineFrame(index, scaled) for index in range(len(scaled))]
         return VOSVideo(f"phantom-{idx}", idx, listed), MaskSegments(masks)
