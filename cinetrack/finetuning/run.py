@@ -64,7 +64,7 @@ def prepare_run(
     _cache(cases, split.training, recipe.clip_frames, run / "cache")
     model = training_model(start.architecture(), start.is_published, recipe.image_size_px)
     inference = start.architecture()
-    inference.image_size = model.image_size
+    inference.image_size = recipe.inference_size_px or model.image_size
     run.mkdir(parents=True, exist_ok=True)
     resized = start.is_published and inference.image_size != start.architecture().image_size
     name = write_config_copy(start, inference, run, published=start.is_published and not resized)
