@@ -172,16 +172,25 @@ def _check_same_run(path: Path, made: DictConfig) -> None:
     if not path.exists():
         return
     try:
-        before = _flat(OmegaConf.to_container(OmegaConf.load(path)))
+        before = _settings(OmegaConf.load(path))
     except (OmegaConfBaseException, YAMLError, ValueError, OSError) as error:
         raise InputError(f"{path}: expected the settings of a run, found something unreadable ({error})") from None
-    now = _flat(OmegaConf.to_container(made))
+    now = _settings(made)
     for key in sorted(before.keys() | now.keys()):
         if before.get(key) != now.get(key) and key not in FREE_TO_CHANGE:
             raise InputError(
                 f"{path}: expected the settings that the run began with, found {key} = {now.get(key)} "
                 f"instead of {before.get(key)}; choose another output folder"
             )
+
+
+def _settings(config: DictConfig) -> dict[str, object]:
+    """Every setting by its key. The run's own folder counts for nothing: it may be moved, or called otherwise."""
+    settings = _flat(OmegaConf.to_container(config))
+    folder = str(settings.get("trainer.checkpoint.save_dir"))
+    own = (value for value in settings.values() if isinstance(value, str) and Path(value).is_relative_to(folder))
+    moved = {value: str(Path("RUN", Path(value).relative_to(folder))) for value in own}
+    return {key: moved.get(value, value) if isinstance(value, str) else value for key, value in settings.items()}
 
 
 def _flat(node: object, prefix: str = "") -> dict[str, object]:
