@@ -226,9 +226,9 @@ def _out_of_memory_explained(config: DictConfig) -> Iterator[None]:
     try:
         yield
     except (MemoryError, RuntimeError) as error:  # torch's own are RuntimeErrors
-        text, scratch = str(error), config.scratch
-        if "DataLoader worker" in text and ("killed" in text or "shared memory" in text):
-            # A worker never ends by itself; the kernel picks one where the machine's memory is used up.
+        text, scratch = f"{error} {error.__cause__}", config.scratch
+        if "DataLoader worker" in text and ("signal: Killed" in text or "shared memory" in text):
+            # Nobody else kills a worker: the kernel picks one where the machine's memory is used up.
             first = (
                 "a process that prepares clips was killed, as happens where memory runs out; lower, in this order, "
                 f"--workers (found {scratch.num_train_workers}), "

@@ -76,7 +76,7 @@ def test_one_step_is_the_step_written_out_by_hand(one_step, still_config):
     assert float(row["loss"]) == pytest.approx(losses[CORE_LOSS_KEY].item(), rel=1e-5)
     for name in ("loss_mask", "loss_dice", "loss_iou", "loss_class"):
         assert float(row[name]) == pytest.approx(losses[name].item(), rel=1e-5)
-    assert_equal_states(dict(checkpoint["model"]), dict(weights))
+    assert_equal_states(checkpoint["model"], weights)
     assert_equal_states(checkpoint["optimizer"]["state"], optimiser["state"])
     untouched = starting_point("scratch", str(still_config), 123).weights
     changed = [name for name in weights if not torch.equal(weights[name], untouched[name])]
