@@ -52,6 +52,7 @@ MOMENTS = {
     "third of four steps of epoch 2": lambda: kill_at_step(7),
     "last.pt of epoch 2": lambda: kill_while_writing("last", 2),
     "best.pt of epoch 1": lambda: kill_while_writing("best", 1),
+    "first of two steps of epoch 2": lambda: kill_at_step(3),
     "step 1": lambda: kill_at_step(1),
 }
 
