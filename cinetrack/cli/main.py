@@ -26,6 +26,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "overlay": ("cinetrack.cli.overlay", "draw a case with its outlines as a film, an animation or a contact sheet"),
     "label": ("cinetrack.cli.label", "label first frames in the browser"),
     "propagate": ("cinetrack.cli.propagate", "track every labelled sequence through, as pseudo-labels"),
+    "refiner": ("cinetrack.cli.refiner", "train the nnU-Net refiner: prepare, plan, train, cross-validate, bundle"),
 }
 
 
