@@ -9,7 +9,10 @@ from typing import Any
 
 from tqdm import tqdm
 
+from cinetrack.cli.bundle import add_preset_argument, presets_of
 from cinetrack.errors import InputError
+
+CHECKPOINTS = ("final", "best")  # nnU-Net's: after the last epoch, and of the best pseudo-Dice
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -19,6 +22,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     _add_prepare(actions.add_parser("prepare", help="track labelled cases and write an nnU-Net dataset"))
     _add_plan(actions.add_parser("plan", help="nnU-Net's fingerprint, plan and preprocessing"))
     _add_train(actions.add_parser("train", help="nnU-Net's training of one fold or several"))
+    _add_bundle(actions.add_parser("bundle", help="put trained folds into a bundle with a tracker"))
 
 
 def run(args: argparse.Namespace) -> int:
@@ -95,6 +99,19 @@ def _add_train(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--validation-iterations", type=int, help="batches an epoch (default 50)")
     parser.add_argument("--learning-rate", type=float, help="in the first epoch (default 0.01)")
     parser.add_argument("--validate", action="store_true", default=None, help="nnU-Net's own validation at the end")
+
+
+def _add_bundle(parser: argparse.ArgumentParser) -> None:
+    _add_folders(parser)
+    parser.add_argument("--tracker", required=True, help="a bundle whose tracker is taken, registration, or static")
+    parser.add_argument("--fold", nargs="+", required=True, help='folds to average, or "all"')
+    parser.add_argument("--plans", help="name of the plans, where there are several")
+    parser.add_argument("--checkpoint", default="final", choices=CHECKPOINTS, help="default final")
+    parser.add_argument("--tile-step-size", type=float, default=0.05, help="fraction of the patch (default 0.05)")
+    parser.add_argument("--no-mirroring", action="store_true", help="without test-time mirroring")
+    add_preset_argument(parser)
+    parser.add_argument("--name", help="the bundle's name; its folder's by default")
+    parser.add_argument("-o", "--output", type=Path, required=True, help="the new bundle's folder")
 
 
 def _folders(args: argparse.Namespace) -> Any:
@@ -217,10 +234,34 @@ def _train(args: argparse.Namespace) -> int:
     return 1 if failed else 0
 
 
+def _bundle(args: argparse.Namespace) -> int:
+    from cinetrack.refiner_training.planning import find_plans
+    from cinetrack.refiner_training.trained_model import RefinerSettings, bundle_refiner
+    from cinetrack.refiner_training.training_run import model_folder
+
+    folders = _folders(args)
+    settings = RefinerSettings(
+        f"checkpoint_{args.checkpoint}.pth",
+        args.tile_step_size,
+        not args.no_mirroring,
+    )
+    bundle = bundle_refiner(
+        model_folder(folders, find_plans(folders, args.plans)),
+        [_fold(text) for text in args.fold],
+        settings,
+        presets_of(args.preset),
+        args.tracker,
+        args.output,
+        args.name,
+    )
+    print(f"{bundle.folder}: {bundle.description}")
+    return 0
+
+
 def _fold(text: str) -> int | str:
     if text != "all" and not text.isdigit():
         raise InputError(f'--fold: expected numbers or "all", found {text}')
     return text if text == "all" else int(text)
 
 
-ACTIONS = {"split": _split, "prepare": _prepare, "plan": _plan, "train": _train}
+ACTIONS = {"split": _split, "prepare": _prepare, "plan": _plan, "train": _train, "bundle": _bundle}
