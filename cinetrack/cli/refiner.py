@@ -22,6 +22,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     _add_prepare(actions.add_parser("prepare", help="track labelled cases and write an nnU-Net dataset"))
     _add_plan(actions.add_parser("plan", help="nnU-Net's fingerprint, plan and preprocessing"))
     _add_train(actions.add_parser("train", help="nnU-Net's training of one fold or several"))
+    _add_crossvalidate(actions.add_parser("crossvalidate", help="tracker alone against tracker and refiner, by fold"))
     _add_bundle(actions.add_parser("bundle", help="put trained folds into a bundle with a tracker"))
 
 
@@ -99,6 +100,20 @@ def _add_train(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--validation-iterations", type=int, help="batches an epoch (default 50)")
     parser.add_argument("--learning-rate", type=float, help="in the first epoch (default 0.01)")
     parser.add_argument("--validate", action="store_true", default=None, help="nnU-Net's own validation at the end")
+
+
+def _add_crossvalidate(parser: argparse.ArgumentParser) -> None:
+    _add_folders(parser)
+    _add_data(parser)
+    parser.add_argument("--fold", nargs="+", help="default: every fold that is trained")
+    parser.add_argument("--tracker", nargs="+", metavar="NAME", help="of the prepared trackers (default: all)")
+    parser.add_argument("--plans", help="name of the plans, where there are several")
+    parser.add_argument("--checkpoint", nargs="+", default=["final"], choices=CHECKPOINTS, help="default final")
+    parser.add_argument("--tile-step-size", type=float, nargs="+", default=[0.5], help="default 0.5")
+    parser.add_argument("--mirroring", nargs="+", default=["on"], choices=("on", "off"), help="default on")
+    parser.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N")
+    parser.add_argument("--workers", type=int, help="processes that score (default: one a core)")
+    parser.add_argument("-o", "--output", type=Path, required=True, help="gets predictions, metrics and tables")
 
 
 def _add_bundle(parser: argparse.ArgumentParser) -> None:
@@ -234,6 +249,68 @@ def _train(args: argparse.Namespace) -> int:
     return 1 if failed else 0
 
 
+def _crossvalidate(args: argparse.Namespace) -> int:
+    from cinetrack.evaluation.comparison_tables import FORMATS, comparison_tables
+    from cinetrack.refiner_training import cross_validation as cv
+    from cinetrack.refiner_training.dataset_folders import read_samples
+    from cinetrack.refiner_training.patient_folds import read_folds
+    from cinetrack.refiner_training.planning import find_plans
+    from cinetrack.refiner_training.raw_dataset import labelled_cases
+    from cinetrack.refiner_training.trained_model import RefinerSettings
+    from cinetrack.refiner_training.training_run import model_folder
+    from cinetrack.sequence.atomic_write import write_text_atomically
+    from cinetrack.tracking.device import choose_device, native_precision
+
+    folders = _folders(args)
+    models = model_folder(folders, find_plans(folders, args.plans))
+    samples = read_samples(folders.raw)
+    prepared = {sample["case"] for sample in samples.values()}
+    cases = [case for case in labelled_cases(args.data) if case.case_id in prepared]
+    folds = read_folds(folders.raw / "folds.json", {sample["patient"] for sample in samples.values()})
+    candidates = [
+        RefinerSettings(f"checkpoint_{checkpoint}.pth", step, mirroring == "on")
+        for checkpoint in args.checkpoint
+        for step in args.tile_step_size
+        for mirroring in args.mirroring
+    ]
+    for candidate in candidates:
+        candidate.spec("refiner", (0,), 1)  # raises for a step out of range
+    trained = cv.trained_folds(models, len(folds), [candidate.checkpoint for candidate in candidates])
+    numbers = [_fold(text) for text in args.fold] if args.fold else trained
+    if not set(numbers) <= set(trained):
+        raise InputError(f"--fold: expected trained folds ({', '.join(map(str, trained))}), found {args.fold}")
+    if len(numbers) < len(folds):
+        print(f"folds {', '.join(map(str, numbers))} of {len(folds)}", file=sys.stderr)
+    names = cv.recorded_trackers(folders.raw)
+    unknown = sorted(set(args.tracker or ()) - set(names))
+    if unknown:
+        raise InputError(f"--tracker: expected names of {', '.join(names)}, found {unknown[0]}")
+    planned = cv.validations(cases, folds, numbers, args.tracker or names, candidates)
+    device = choose_device(args.device)
+    scores, failures = {}, []
+    with tqdm(total=sum(len(validation.cases) for validation in planned), unit="case", file=sys.stderr) as bar:
+        for validation in planned:
+            bar.set_postfix_str(f"{validation.tracker}, fold {validation.fold}, {validation.name}")
+            for _ in cv.predict(validation, folders.raw, models, args.output, device, native_precision(device)):
+                bar.update()
+            scores[validation], failed = cv.score(validation, args.output, args.workers)
+            failures += failed
+    for failure in failures:
+        print(f"error: {failure.case_id}: {failure.error}", file=sys.stderr)
+    for tracker, comparison in cv.compare(scores).items():
+        tables = comparison_tables(comparison)
+        for suffix, write in FORMATS.values():
+            write_text_atomically(args.output / tracker / f"comparison{suffix}", write(tables))
+        print(f"## {tracker}\n\n{FORMATS['markdown'][1](tables[:2])}")
+    ranked = cv.rank_candidates(scores)
+    write_text_atomically(args.output / "crossvalidation.json", cv.ranking_document(ranked))
+    for candidate in ranked:
+        print(f"{candidate.improvement:+8.3f} %  {candidate.settings}")
+    if ranked[0].improvement <= 0:
+        print("no candidate improves on the tracker alone", file=sys.stderr)
+    return 2 if failures else 0
+
+
 def _bundle(args: argparse.Namespace) -> int:
     from cinetrack.refiner_training.planning import find_plans
     from cinetrack.refiner_training.trained_model import RefinerSettings, bundle_refiner
@@ -264,4 +341,11 @@ def _fold(text: str) -> int | str:
     return text if text == "all" else int(text)
 
 
-ACTIONS = {"split": _split, "prepare": _prepare, "plan": _plan, "train": _train, "bundle": _bundle}
+ACTIONS = {
+    "split": _split,
+    "prepare": _prepare,
+    "plan": _plan,
+    "train": _train,
+    "crossvalidate": _crossvalidate,
+    "bundle": _bundle,
+}

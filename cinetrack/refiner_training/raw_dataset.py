@@ -20,10 +20,10 @@ import numpy as np
 
 from cinetrack.errors import InputError
 from cinetrack.pipeline.model import Model
-from cinetrack.pipeline.track_case import track
 from cinetrack.refiner_training.mask_perturbation import perturb_masks
 from cinetrack.refiner_training.mask_sources import MaskSource
 from cinetrack.refiner_training.patient_folds import Folds, splits_of, write_folds
+from cinetrack.refiner_training.recorded_tracker import tracker_masks
 from cinetrack.sequence import CaseFiles, find_cases
 from cinetrack.sequence.atomic_write import write_text_atomically
 from cinetrack.sequence.image_files import write_masks
@@ -124,13 +124,7 @@ def prepare_case(raw: Path, case: CaseFiles, source: MaskSource, model: Model, s
     frames, labels = loaded.case.sequence.frames, case.read_labels()
     if labels.shape != frames.shape:
         raise InputError(f"{case.labels_path}: expected labels of shape {frames.shape}, found {labels.shape}")
-    masks, tracking_s = np.zeros(frames.shape, dtype=bool), 0.0
-    # What the refiner is given when it runs: the prompt, then the tracker's masks with their holes.
-    masks[0] = loaded.case.first_mask
-    for index, tracked in enumerate(track(loaded.case, model.tracker)):
-        tracking_s += tracked.tracking_s
-        if index:
-            masks[index] = tracked.result.mask
+    masks, tracking_s = tracker_masks(loaded.case, model.tracker)
     perturbed, episodes = perturb_masks(masks, settings.perturb, settings.generator(case.case_id, source.name))
     write_pngs(raw / "frames" / case.case_id, np.stack([min_max_8bit(frame) for frame in frames]))
     write_pngs(raw / "labels" / case.case_id, labels.astype(np.uint8))
