@@ -108,6 +108,8 @@ def is_prepared(raw: Path, case: CaseFiles, source: MaskSource, fingerprint: str
         return False
     record = read_json(path)
     wanted = {"bundle_fingerprint": fingerprint, **asdict(settings)}
+    if not settings.perturb:
+        del wanted["seed"]  # it then decides the folds alone
     found = {key: record.get(key) if isinstance(record, dict) else None for key in wanted}
     if found != wanted:
         key = next(key for key in wanted if found[key] != wanted[key])

@@ -90,13 +90,18 @@ def fold_settings(run: TrainingRun, fold: Fold, given: Mapping[str, Any]) -> Tra
 def train_fold(run: TrainingRun, fold: Fold, settings: TrainingSettings) -> Path:
     """Train one fold in this process (with several GPUs: in one of its own each) by nnU-Net's run_training.
 
+    A run that is finished is left as it is, or goes on where it is given more epochs.
+
     Returns:
         The final checkpoint.
     """
     folder = run.fold_folder(fold)
     final = folder / "checkpoint_final.pth"
-    if run.resume and final.exists() and not settings.validate:
-        return final
+    if run.resume and final.exists():
+        if TrainingSettings.load(folder) == settings:
+            return final
+        # nnU-Net would begin with the final checkpoint each time, whatever was reached after it.
+        final.rename(folder / "checkpoint_latest.pth")
     settings.save(folder)
     variables = {**run.folders.environment(), **settings.as_variable(), "nnUNet_n_proc_DA": str(run.processes)}
     if run.device != "cpu":
