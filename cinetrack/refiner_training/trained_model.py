@@ -19,7 +19,9 @@ from cinetrack.errors import BundleError, InputError
 from cinetrack.sequence.json_files import read_json
 
 # What nnUNetPredictor and `load_model_folder` read; the optimiser's state is as large as the weights.
-KEPT = ("network_weights", "trainer_name", "inference_allowed_mirroring_axes", "current_epoch")
+KEPT = ("network_weights", "inference_allowed_mirroring_axes", "current_epoch")
+# Ours builds the same network; nnU-Net itself then needs nothing of ours to predict with the model.
+TRAINER_NAME = "nnUNetTrainer"
 
 
 @dataclass(frozen=True)
@@ -74,6 +76,7 @@ def export_model(model_folder: Path, folds: Sequence[int | str], checkpoint: str
         if missing:
             raise BundleError(f"{path}: expected a checkpoint of nnU-Net's trainer, found none of {', '.join(missing)}")
         slim = {key: content[key] for key in KEPT}
+        slim["trainer_name"] = TRAINER_NAME
         slim["init_args"] = {key: content["init_args"].get(key) for key in ("configuration", "fold")}
         (target / f"fold_{fold}").mkdir()
         torch.save(slim, target / f"fold_{fold}" / checkpoint)

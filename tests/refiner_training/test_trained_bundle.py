@@ -18,19 +18,9 @@ from cinetrack.bundle.manifest import RefinerPreset
 from cinetrack.cli.main import main
 from cinetrack.errors import BundleError, InputError
 from cinetrack.refinement.window import FrameWindow
-from cinetrack.refiner_training.dataset_folders import environment
 from cinetrack.refiner_training.planning import SMALL_PLANS
 from cinetrack.refiner_training.trained_model import window_of
 from cinetrack.refiner_training.training_run import model_folder
-
-
-@pytest.fixture(scope="module")
-def bundle(trained, tmp_path_factory) -> Path:
-    folder = tmp_path_factory.mktemp("bundles") / "refined"
-    options = ["--tracker", str(RESOURCES / "registration"), "--fold", "0", "1", "--tile-step-size", "0.25"]
-    presets = ["--preset", "fast=0.5,no-mirroring", "--preset", "thorough=0.05"]
-    assert main(["refiner", "bundle", str(trained.raw_root), *options, *presets, "-o", str(folder)]) == 0
-    return folder
 
 
 def test_a_bundle_holds_the_folds_and_their_settings(bundle):
@@ -50,14 +40,14 @@ def test_weights_are_the_trained_ones_without_what_only_training_needs(bundle, t
         assert (bundle / "refiner" / name).stat().st_size < 0.7 * full_path.stat().st_size
 
 
-def test_stock_nnunet_reads_the_bundles_model_and_gives_the_same_labels(bundle, planned):
+def test_stock_nnunet_reads_the_bundles_model_and_gives_the_same_labels(bundle, monkeypatch):
+    monkeypatch.delenv("nnUNet_extTrainer", raising=False)
     frames, masks = disc_case(2)
     window = FrameWindow(5, frames[0], masks[0])
     for frame, mask in zip(frames[1:], masks[1:]):
         window.append(frame, mask)
-    with environment(planned.environment()):
-        predictor = nnUNetPredictor(tile_step_size=0.25, device=torch.device("cpu"), allow_tqdm=False)
-        predictor.initialize_from_trained_model_folder(str(bundle / "refiner"), (0, 1))
+    predictor = nnUNetPredictor(tile_step_size=0.25, device=torch.device("cpu"), allow_tqdm=False)
+    predictor.initialize_from_trained_model_folder(str(bundle / "refiner"), (0, 1))
     stock = predictor.predict_single_npy_array(window.channels()[:, None], {"spacing": (999, 1, 1)})[0]
     ours = load_refiner(open_bundle(bundle)).labels(window.channels())
     assert (stock == ours).mean() >= 0.9999
