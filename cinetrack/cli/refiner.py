@@ -257,6 +257,7 @@ def _crossvalidate(args: argparse.Namespace) -> int:
     from cinetrack.refiner_training.planning import find_plans
     from cinetrack.refiner_training.raw_dataset import labelled_cases
     from cinetrack.refiner_training.trained_model import RefinerSettings
+    from cinetrack.refiner_training.trained_patients import check_unseen
     from cinetrack.refiner_training.training_run import model_folder
     from cinetrack.sequence.atomic_write import write_text_atomically
     from cinetrack.tracking.device import choose_device, native_precision
@@ -266,6 +267,9 @@ def _crossvalidate(args: argparse.Namespace) -> int:
     samples = read_samples(folders.raw)
     prepared = {sample["case"] for sample in samples.values()}
     cases = [case for case in labelled_cases(args.data) if case.case_id in prepared]
+    absent = sorted(prepared - {case.case_id for case in cases})
+    if absent:
+        raise InputError(f"--data: expected every case that was prepared, found none named {absent[0]}")
     folds = read_folds(folders.raw / "folds.json", {sample["patient"] for sample in samples.values()})
     candidates = [
         RefinerSettings(f"checkpoint_{checkpoint}.pth", step, mirroring == "on")
@@ -281,7 +285,9 @@ def _crossvalidate(args: argparse.Namespace) -> int:
         raise InputError(f"--fold: expected trained folds ({', '.join(map(str, trained))}), found {args.fold}")
     if len(numbers) < len(folds):
         print(f"folds {', '.join(map(str, numbers))} of {len(folds)}", file=sys.stderr)
-    names = cv.recorded_trackers(folders.raw)
+    for number in numbers:
+        check_unseen(models / f"fold_{number}", folds[number])
+    names = sorted({sample["tracker"] for sample in samples.values()})
     unknown = sorted(set(args.tracker or ()) - set(names))
     if unknown:
         raise InputError(f"--tracker: expected names of {', '.join(names)}, found {unknown[0]}")

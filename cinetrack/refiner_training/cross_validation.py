@@ -87,14 +87,6 @@ class Candidate:
     by_fold: dict[str, dict[str, float]]  # tracker -> fold -> percent
 
 
-def recorded_trackers(raw: Path) -> list[str]:
-    """Names of the trackers whose masks a raw dataset holds. Raises InputError where there is none."""
-    names = sorted(path.name for path in (raw / "tracked").glob("*") if any(path.glob("*.json")))
-    if not names:
-        raise InputError(f"{raw}: expected masks of `cinetrack refiner prepare`, found none")
-    return names
-
-
 def trained_folds(model_folder: Path, folds: int, checkpoints: Sequence[str]) -> list[int]:
     """The folds that have all the checkpoints. Raises InputError where none has."""
     found = [

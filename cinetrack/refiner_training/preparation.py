@@ -53,14 +53,14 @@ def do_jobs(
     Raises:
         InputError: there are masks of another bundle or perturbation, or a bundle cannot be loaded.
     """
-    pending = [
-        job
-        for job in jobs
-        if overwrite or not is_prepared(raw, job.case, job.source, job.bundle.fingerprint, settings)
-    ]
-    yield from ((job, None) for job in jobs if job not in pending)
+    done = [
+        not overwrite and is_prepared(raw, job.case, job.source, job.bundle.fingerprint, settings) for job in jobs
+    ]  # all of them first: what must not mix is found before hours of tracking
     model: Model | None = None
-    for job in pending:
+    for job, is_done in zip(jobs, done):
+        if is_done:
+            yield job, None
+            continue
         if model is None or model.bundle is not job.bundle:
             model = load_model(job.bundle, device)
         try:

@@ -8,12 +8,15 @@ from __future__ import annotations
 
 import os
 import sys
+from pathlib import Path
 from time import time
 from typing import Any
 
 import torch
 
+from cinetrack.refiner_training.dataset_folders import patients_of, read_samples
 from cinetrack.refiner_training.nnunet import SpatialTransform, nnUNetTrainer
+from cinetrack.refiner_training.trained_patients import write_trained_patients
 from cinetrack.refiner_training.training_settings import TrainingSettings
 
 
@@ -52,6 +55,13 @@ class nnUNetTrainerCineTrack(nnUNetTrainer):  # nnU-Net names the results' folde
     def print_to_log_file(self, *args: Any, also_print_to_console: bool = True, add_timestamp: bool = True) -> None:
         """To the log file only: several folds may share a terminal, and each has its line an epoch there."""
         super().print_to_log_file(*args, also_print_to_console=False, add_timestamp=add_timestamp)
+
+    def on_train_start(self) -> None:
+        super().on_train_start()
+        if self.local_rank == 0:
+            patient_of = patients_of(read_samples(Path(self.preprocessed_dataset_folder_base)))
+            trained_on, _ = self.do_split()
+            write_trained_patients(Path(self.output_folder), (patient_of[sample] for sample in trained_on))
 
     def save_checkpoint(self, filename: str) -> None:
         """Under another name first: a run that is killed while it writes goes on from the checkpoint before."""

@@ -19,6 +19,8 @@ from cinetrack.refiner_training.dataset_folders import DatasetFolders, environme
 from cinetrack.refiner_training.nnunet import run_training
 from cinetrack.refiner_training.patient_folds import check_splits
 from cinetrack.refiner_training.planning import CONFIGURATION, find_plans
+from cinetrack.refiner_training.trained_patients import FILE_NAME as TRAINED_PATIENTS
+from cinetrack.refiner_training.trained_patients import check_unseen
 from cinetrack.refiner_training.training_settings import TRAINER, TrainingSettings
 from cinetrack.sequence.json_files import read_json
 
@@ -59,7 +61,8 @@ def check_run(run: TrainingRun, folds: Sequence[Fold]) -> None:
     find_plans(run.folders, run.plans)
     path = run.folders.preprocessed / "splits_final.json"
     splits = read_json(path)
-    check_splits(path, splits, patients_of(read_samples(run.folders.preprocessed)))
+    patient_of = patients_of(read_samples(run.folders.preprocessed))
+    check_splits(path, splits, patient_of)
     for fold in folds:
         # Beyond the last fold nnU-Net deals samples out by chance.
         if fold != "all" and not (isinstance(fold, int) and 0 <= fold < len(splits)):
@@ -79,6 +82,8 @@ def check_run(run: TrainingRun, folds: Sequence[Fold]) -> None:
         folder = run.fold_folder(fold)
         if not run.resume and any(folder.glob("checkpoint_*.pth")):
             raise InputError(f"{folder}: expected no checkpoint, or --continue to go on from it, found some")
+        if run.resume and fold != "all" and (folder / TRAINED_PATIENTS).exists():
+            check_unseen(folder, {patient_of[sample] for sample in splits[fold]["val"]})
 
 
 def fold_settings(run: TrainingRun, fold: Fold, given: Mapping[str, Any]) -> TrainingSettings:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 
 import numpy as np
 import pytest
@@ -144,6 +145,24 @@ def test_a_refiner_that_does_not_help_is_not_chosen():
 def test_what_cannot_be_validated_is_refused(trained, discs, tmp_path, capsys, options, message):
     assert crossvalidate(trained, discs, tmp_path, *options) == 2
     assert message in capsys.readouterr().err
+
+
+def test_a_model_that_has_seen_the_patients_it_would_be_judged_on_is_refused(trained, discs, tmp_path, capsys):
+    raw = tmp_path / "nnUNet_raw"
+    folder = shutil.copytree(trained.raw, raw / trained.name)
+    first, second, *others = json.loads((folder / "folds.json").read_text())["held_out"]
+    (folder / "folds.json").write_text(json.dumps({"held_out": [second, first, *others]}))
+    command = ["refiner", "crossvalidate", str(raw), "--data", str(discs), "-o", str(tmp_path / "cv")]
+    places = ["--preprocessed", str(trained.preprocessed_root), "--results", str(trained.results_root)]
+    assert main([*command, *places]) == 2
+    assert f"found {second[0]} among those it was trained on" in capsys.readouterr().err
+
+
+def test_every_prepared_case_is_wanted(trained, discs, tmp_path, capsys):
+    some = shutil.copytree(discs, tmp_path / "some")
+    shutil.rmtree(some / "B_003")
+    assert crossvalidate(trained, some, tmp_path / "cv") == 2
+    assert "expected every case that was prepared, found none named B_003" in capsys.readouterr().err
 
 
 def test_an_untrained_dataset_is_refused(planned, discs, tmp_path, capsys):

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 import torch
 from batchgeneratorsv2.transforms.spatial.spatial import SpatialTransform
-from disc_dataset import train
+from disc_dataset import PATIENTS, train
 from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer
 
 from cinetrack.cli.main import main
@@ -22,6 +22,7 @@ from cinetrack.refiner_training import training_run
 from cinetrack.refiner_training.dataset_folders import DatasetFolders, environment
 from cinetrack.refiner_training.planning import SMALL_PLANS
 from cinetrack.refiner_training.trainer import nnUNetTrainerCineTrack
+from cinetrack.refiner_training.trained_patients import trained_patients, write_trained_patients
 from cinetrack.refiner_training.training_run import TrainingRun, check_run, model_folder
 from cinetrack.refiner_training.training_settings import TRAINER, TrainingSettings
 
@@ -91,9 +92,8 @@ def test_training_writes_nnunets_folder_and_a_line_an_epoch(planned, tmp_path, c
     assert {"plans.json", "dataset.json", "fold_2"} <= {path.name for path in model.iterdir()}
     content = checkpoint(folders, 2)
     assert content["trainer_name"] == TRAINER and content["current_epoch"] == 2
-    # No sample of the fold's patients was trained on: nnU-Net took our splits.
-    log = next((model / "fold_2").glob("training_log*")).read_text()
-    assert "splits_final.json" in log and "The split file contains 5 splits" in log
+    held_out = set(json.loads((folders.raw / "folds.json").read_text())["held_out"][2])
+    assert trained_patients(model / "fold_2") == set(PATIENTS) - held_out  # nnU-Net took our splits
 
 
 @pytest.mark.slow
@@ -226,6 +226,13 @@ def test_splits_made_by_sample_are_refused(planned, tmp_path, capsys):
     run = TrainingRun(DatasetFolders(planned.raw_root, folder.parent, tmp_path), SMALL_PLANS, "cpu")
     with pytest.raises(InputError, match="each patient on one side"):
         check_run(run, [0])
+
+
+def test_a_training_does_not_go_on_after_its_fold_was_dealt_anew(planned, tmp_path):
+    folders = copy_of(planned, tmp_path)
+    write_trained_patients(model_folder(folders, SMALL_PLANS) / "fold_0", PATIENTS)
+    with pytest.raises(InputError, match="the folds have changed since"):
+        check_run(TrainingRun(folders, SMALL_PLANS, "cpu", resume=True), [0])
 
 
 def test_gpus_are_dealt_out_one_a_fold_and_shared_in_turn_by_more(planned, monkeypatch):
