@@ -236,6 +236,8 @@ def _train(args: argparse.Namespace) -> int:
     given = {name: getattr(args, name) for name in names}
     for fold in folds:
         fold_settings(run, fold, given)  # raises for a bad one before anything starts
+    if args.at_once is not None and args.at_once < 1:
+        raise InputError(f"--at-once: expected 1 or more, found {args.at_once}")
     if len(folds) == 1:
         train_fold(run, folds[0], fold_settings(run, folds[0], given))
         failed = []
@@ -252,46 +254,24 @@ def _train(args: argparse.Namespace) -> int:
 def _crossvalidate(args: argparse.Namespace) -> int:
     from cinetrack.evaluation.comparison_tables import FORMATS, comparison_tables
     from cinetrack.refiner_training import cross_validation as cv
-    from cinetrack.refiner_training.dataset_folders import read_samples
-    from cinetrack.refiner_training.patient_folds import read_folds
     from cinetrack.refiner_training.planning import find_plans
-    from cinetrack.refiner_training.raw_dataset import labelled_cases
     from cinetrack.refiner_training.trained_model import RefinerSettings
-    from cinetrack.refiner_training.trained_patients import check_unseen
     from cinetrack.refiner_training.training_run import model_folder
     from cinetrack.sequence.atomic_write import write_text_atomically
     from cinetrack.tracking.device import choose_device, native_precision
 
     folders = _folders(args)
     models = model_folder(folders, find_plans(folders, args.plans))
-    samples = read_samples(folders.raw)
-    prepared = {sample["case"] for sample in samples.values()}
-    cases = [case for case in labelled_cases(args.data) if case.case_id in prepared]
-    absent = sorted(prepared - {case.case_id for case in cases})
-    if absent:
-        raise InputError(f"--data: expected every case that was prepared, found none named {absent[0]}")
-    folds = read_folds(folders.raw / "folds.json", {sample["patient"] for sample in samples.values()})
     candidates = [
         RefinerSettings(f"checkpoint_{checkpoint}.pth", step, mirroring == "on")
         for checkpoint in args.checkpoint
         for step in args.tile_step_size
         for mirroring in args.mirroring
     ]
-    for candidate in candidates:
-        candidate.spec("refiner", (0,), 1)  # raises for a step out of range
-    trained = cv.trained_folds(models, len(folds), [candidate.checkpoint for candidate in candidates])
-    numbers = [_fold(text) for text in args.fold] if args.fold else trained
-    if not set(numbers) <= set(trained):
-        raise InputError(f"--fold: expected trained folds ({', '.join(map(str, trained))}), found {args.fold}")
-    if len(numbers) < len(folds):
-        print(f"folds {', '.join(map(str, numbers))} of {len(folds)}", file=sys.stderr)
-    for number in numbers:
-        check_unseen(models / f"fold_{number}", folds[number])
-    names = sorted({sample["tracker"] for sample in samples.values()})
-    unknown = sorted(set(args.tracker or ()) - set(names))
-    if unknown:
-        raise InputError(f"--tracker: expected names of {', '.join(names)}, found {unknown[0]}")
-    planned = cv.validations(cases, folds, numbers, args.tracker or names, candidates)
+    numbers = [_fold(text) for text in args.fold] if args.fold else None
+    planned = cv.plan_validations(folders, models, args.data, candidates, numbers, args.tracker)
+    folds = sorted({validation.fold for validation in planned})
+    print(f"folds {', '.join(map(str, folds))}", file=sys.stderr)
     device = choose_device(args.device)
     scores, failures = {}, []
     with tqdm(total=sum(len(validation.cases) for validation in planned), unit="case", file=sys.stderr) as bar:

@@ -15,7 +15,7 @@ import json
 import math
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from time import perf_counter
 from typing import Any
@@ -34,9 +34,12 @@ from cinetrack.pipeline.model import Model
 from cinetrack.pipeline.prediction_record import RECORD_NAME, Seconds, is_done, write_record
 from cinetrack.pipeline.track_case import track_whole
 from cinetrack.refinement.refiner import Refiner
-from cinetrack.refiner_training.patient_folds import Folds
+from cinetrack.refiner_training.dataset_folders import DatasetFolders, patients_of, read_samples
+from cinetrack.refiner_training.patient_folds import read_folds
+from cinetrack.refiner_training.raw_dataset import labelled_cases
 from cinetrack.refiner_training.recorded_tracker import RecordedTracker
 from cinetrack.refiner_training.trained_model import RefinerSettings, window_of
+from cinetrack.refiner_training.trained_patients import check_unseen
 from cinetrack.sequence import CaseFiles
 from cinetrack.sequence.grand_challenge import write_output
 from cinetrack.sequence.image_files import read_masks
@@ -87,37 +90,49 @@ class Candidate:
     by_fold: dict[str, dict[str, float]]  # tracker -> fold -> percent
 
 
-def trained_folds(model_folder: Path, folds: int, checkpoints: Sequence[str]) -> list[int]:
-    """The folds that have all the checkpoints. Raises InputError where none has."""
-    found = [
-        fold
-        for fold in range(folds)
-        if all((model_folder / f"fold_{fold}" / checkpoint).exists() for checkpoint in checkpoints)
-    ]
-    if not found:
-        raise InputError(f"{model_folder}: expected a fold with {' and '.join(checkpoints)}, found none")
-    return found
-
-
-def validations(
-    cases: Sequence[CaseFiles],
-    folds: Folds,
-    numbers: Sequence[int],
-    trackers: Sequence[str],
+def plan_validations(
+    folders: DatasetFolders,
+    models: Path,
+    datasets: Sequence[Path],
     candidates: Sequence[RefinerSettings],
+    folds: Sequence[int] | None = None,
+    trackers: Sequence[str] | None = None,
 ) -> list[Validation]:
     """What there is to run: for each tracker and fold the tracker alone, then every candidate.
 
+    Args:
+        models: nnU-Net's trained-model folder.
+        datasets: those that were prepared.
+        folds: numbers; None for all that have the candidates' checkpoints.
+        trackers: names; None for all that were prepared.
     Raises:
-        InputError: a fold holds out none of the cases.
+        InputError: a prepared case is not in the datasets, a fold is not trained or has seen the patients it holds
+            out, there is no tracker of a name, or a candidate's settings are out of range.
     """
+    for candidate in candidates:
+        candidate.spec("refiner", (0,), 1)  # raises for a step out of range
+    samples = read_samples(folders.raw)
+    prepared = {sample["case"] for sample in samples.values()}
+    cases = [case for case in labelled_cases(datasets) if case.case_id in prepared]
+    absent = sorted(prepared - {case.case_id for case in cases})
+    if absent:
+        raise InputError(f"--data: expected every case that was prepared, found none named {absent[0]}")
+    held_out = read_folds(folders.raw / "folds.json", set(patients_of(samples).values()))
+    checkpoints = dict.fromkeys(candidate.checkpoint for candidate in candidates)
+    trained = _trained_folds(models, len(held_out), list(checkpoints))
+    untrained = sorted(set(folds or ()) - set(trained), key=str)
+    if untrained:
+        raise InputError(f"--fold: expected trained folds ({', '.join(map(str, trained))}), found {untrained[0]}")
+    names = sorted({sample["tracker"] for sample in samples.values()})
+    unknown = sorted(set(trackers or ()) - set(names))
+    if unknown:
+        raise InputError(f"--tracker: expected names of {', '.join(names)}, found {unknown[0]}")
     planned = []
-    for tracker in trackers:
-        for number in numbers:
-            held_out = tuple(case for case in cases if case.patient_id in folds[number])
-            if not held_out:
-                raise InputError(f"--data: expected the patients that fold {number} holds out, found none of them")
-            planned += [Validation(tracker, number, held_out, settings) for settings in (None, *candidates)]
+    for tracker in dict.fromkeys(trackers or names):
+        for fold in dict.fromkeys(folds or trained):
+            check_unseen(models / f"fold_{fold}", held_out[fold])
+            of_fold = tuple(case for case in cases if case.patient_id in held_out[fold])
+            planned += [Validation(tracker, fold, of_fold, settings) for settings in (None, *candidates)]
     return planned
 
 
@@ -130,35 +145,39 @@ def predict(
         InputError: masks are missing or of another shape; the predictions there are of another model.
     """
     folder = validation.folder(output)
-    refiner, weights = None, ""
-    if (settings := validation.settings) is not None:
+    settings, refiner, weights = validation.settings, None, ""
+    if settings is not None:
         weights = sha256_of(model_folder / f"fold_{validation.fold}" / settings.checkpoint)
     for case in validation.cases:
         record_path = raw / "tracked" / validation.tracker / f"{case.case_id}.json"
         record = read_json(record_path)
+        masks, _ = read_masks(record_path.with_suffix(".mha"))
         digest = hashlib.sha256(f"{record['bundle_fingerprint']} {weights} {validation.name}".encode()).hexdigest()
         bundle = Bundle(model_folder, validation.name, RecordedSpec(), None, digest)
-        case_folder = folder / case.case_id
-        model = Model(bundle, RecordedTracker(validation.tracker, np.zeros((0, 0, 0), bool)), refiner, str(device))
-        if not is_done(case_folder, model):
+        model = Model(bundle, RecordedTracker(validation.tracker, masks), None, str(device))
+        if not is_done(folder / case.case_id, model):
             if settings is not None and refiner is None:
                 refiner = _load(model_folder, validation.fold, settings, device, dtype)
-            began = perf_counter()
-            loaded = case.read_case()
-            masks, _ = read_masks(record_path.with_suffix(".mha"))
-            if masks.shape != loaded.case.sequence.frames.shape:
-                shape = loaded.case.sequence.frames.shape
-                raise InputError(f"{record_path.with_suffix('.mha')}: expected masks {shape}, found {masks.shape}")
-            loading_s = perf_counter() - began
-            model = Model(bundle, RecordedTracker(validation.tracker, masks), refiner, str(device))
-            tracked = track_whole(loaded.case, model.tracker, refiner)
-            tracked.tracking_s = record["tracking_s"]  # when the masks were made; playing them back takes no time
-            (case_folder / RECORD_NAME).unlink(missing_ok=True)
-            began = perf_counter()
-            write_output(case_folder, tracked.masks, loaded.geometry)
-            seconds = Seconds(loading_s, tracked.tracking_s, tracked.refining_s, perf_counter() - began)
-            write_record(case_folder, case.case_id, model, tracked, seconds)
+            ready = replace(model, refiner=refiner)
+            _predict_case(case, folder / case.case_id, ready, masks.shape, record["tracking_s"])
         yield case.case_id
+
+
+def _predict_case(case: CaseFiles, folder: Path, model: Model, shape: tuple[int, ...], tracking_s: float) -> None:
+    """Write a case's masks and record. `tracking_s`: seconds when the masks were made; playing them back takes none."""
+    began = perf_counter()
+    loaded = case.read_case()
+    found = loaded.case.sequence.frames.shape
+    if found != shape:
+        raise InputError(f"{case.series_path}: expected the frames that were prepared, {shape}, found {found}")
+    loading_s = perf_counter() - began
+    tracked = track_whole(loaded.case, model.tracker, model.refiner)
+    tracked.tracking_s = tracking_s
+    (folder / RECORD_NAME).unlink(missing_ok=True)
+    began = perf_counter()
+    write_output(folder, tracked.masks, loaded.geometry)
+    seconds = Seconds(loading_s, tracking_s, tracked.refining_s, perf_counter() - began)
+    write_record(folder, case.case_id, model, tracked, seconds)
 
 
 def score(validation: Validation, output: Path, workers: int | None = None) -> tuple[MetricsFile, list[Failure]]:
@@ -234,6 +253,17 @@ def ranking_document(ranked: Sequence[Candidate]) -> str:
     ]
     chosen = rows[0]["settings"] if ranked[0].improvement > 0 else None
     return json.dumps({"chosen": chosen, "candidates": rows}, indent=1) + "\n"
+
+
+def _trained_folds(model_folder: Path, folds: int, checkpoints: Sequence[str]) -> list[int]:
+    found = [
+        fold
+        for fold in range(folds)
+        if all((model_folder / f"fold_{fold}" / checkpoint).exists() for checkpoint in checkpoints)
+    ]
+    if not found:
+        raise InputError(f"{model_folder}: expected a fold with {' and '.join(checkpoints)}, found none")
+    return found
 
 
 def _load(

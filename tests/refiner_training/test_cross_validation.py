@@ -137,7 +137,7 @@ def test_a_refiner_that_does_not_help_is_not_chosen():
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (["--fold", "3"], "expected trained folds (0, 1), found ['3']"),
+        (["--fold", "3"], "expected trained folds (0, 1), found 3"),
         (["--tracker", "sam2"], "names of registration, static, found sam2"),
         (["--tile-step-size", "0"], "fraction in (0, 1]"),
     ],

@@ -200,6 +200,7 @@ def test_a_spawned_process_finds_the_trainer_by_the_environment_alone(planned):
         (["--fold", "0", "--learning-rate", "2"], "--learning-rate: expected a number between 0 and 1"),
         (["--fold", "0", "--gpus", "2"], "--gpus: expected 1 with --device cpu"),
         (["--fold", "0", "--num-processes", "-1"], "--num-processes from 0"),
+        (["--fold", "0", "1", "--at-once", "0"], "--at-once: expected 1 or more"),
         (["--fold", "0", "--plans", "otherPlans"], f"expected plans named {SMALL_PLANS}, found otherPlans"),
     ],
 )
