@@ -50,6 +50,7 @@ def _add_split(parser: argparse.ArgumentParser) -> None:
     _add_data(parser)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("-o", "--output", type=Path, required=True, help="folds.json to write")
+    parser.add_argument("--links", type=Path, help="new folder; gets fold_<n>/train and held-out, links to patients")
 
 
 def _add_prepare(parser: argparse.ArgumentParser) -> None:
@@ -136,11 +137,14 @@ def _folders(args: argparse.Namespace) -> Any:
 
 
 def _split(args: argparse.Namespace) -> int:
-    from cinetrack.refiner_training.patient_folds import deal_patients, strata_of, write_folds
+    from cinetrack.refiner_training.patient_folds import deal_patients, link_folds, strata_of, write_folds
     from cinetrack.refiner_training.raw_dataset import labelled_cases
 
-    strata = strata_of(labelled_cases(args.data))
+    cases = labelled_cases(args.data)
+    strata = strata_of(cases)
     folds = deal_patients(strata, args.seed)
+    if args.links is not None:
+        link_folds(args.links, folds, cases)
     write_folds(args.output, folds)
     for number, held_out in enumerate(folds):
         print(f"fold {number} holds out {len(held_out)} of {len(strata)} patients: {', '.join(held_out)}")

@@ -95,6 +95,21 @@ def check_splits(path: Path, splits: Any, patient_of: Mapping[str, str]) -> None
             )
 
 
+def link_folds(root: Path, folds: Folds, cases: Iterable[CaseFiles]) -> None:
+    """Make `root`/fold_<n>/train and held-out, datasets of links to the patients: what to fine-tune each tracker on.
+
+    Raises:
+        InputError: `root` is there already; links to other patients would stay in it.
+    """
+    if root.exists():
+        raise InputError(f"{root}: expected a new folder for the links, found one that is there already")
+    for case in cases:
+        for number, held_out in enumerate(folds):
+            link = root / f"fold_{number}" / ("held-out" if case.patient_id in held_out else "train") / case.patient_id
+            link.parent.mkdir(parents=True, exist_ok=True)
+            link.symlink_to(case.folder.absolute(), target_is_directory=True)
+
+
 def write_folds(path: Path, folds: Folds) -> None:
     """Write folds as json: {"held_out": [[patient, ...], ...]}."""
     write_text_atomically(path, json.dumps({"held_out": folds}, indent=1) + "\n")

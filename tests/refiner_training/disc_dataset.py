@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import multiprocessing.dummy
+import multiprocessing.pool  # noqa: F401: before get_context is replaced, for this module keeps what it finds
 from collections.abc import Iterator
 from pathlib import Path
 from unittest import mock

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from cinetrack.cli.main import main
 from cinetrack.errors import InputError
 from cinetrack.refiner_training.patient_folds import check_splits, deal_patients, fold_of, read_folds, splits_of
+from cinetrack.sequence import find_cases
 
 STRATA = st.dictionaries(
     st.text("ABC_0123456789", min_size=1, max_size=6),
@@ -90,6 +91,20 @@ def test_split_writes_folds_that_prepare_reads(discs, tmp_path, capsys):
     assert {patient for fold in folds for patient in fold} == patients
     # Folds of a larger dataset serve for a part of it.
     assert read_folds(path, patients - {folds[0][0]})[0] == folds[0][1:]
+
+
+def test_links_make_a_dataset_of_each_folds_sides(discs, tmp_path, capsys):
+    command = ["refiner", "split", "--data", str(discs), "-o", str(tmp_path / "f.json")]
+    command += ["--links", str(tmp_path / "by")]
+    everybody = {folder.name for folder in discs.iterdir()}
+    assert main(command) == 0
+    for number, held_out in enumerate(json.loads((tmp_path / "f.json").read_text())["held_out"]):
+        sides = {side: find_cases(tmp_path / f"by/fold_{number}/{side}") for side in ("train", "held-out")}
+        assert {case.patient_id for case in sides["held-out"]} == set(held_out)
+        assert {case.patient_id for case in sides["train"]} == everybody - set(held_out)
+        assert sides["train"][0].read_labels().any()
+    assert main(command) == 2
+    assert "expected a new folder for the links" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
