@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import multiprocessing.dummy
-import multiprocessing.pool  # noqa: F401: before get_context is replaced, for this module keeps what it finds
+import multiprocessing.pool  # noqa: F401
 from collections.abc import Iterator
 from pathlib import Path
 from unittest import mock
@@ -40,7 +40,10 @@ def disc_case(seed: int, frames: int = FRAMES, shape: tuple[int, int] = SHAPE) -
 
 @contextlib.contextmanager
 def pools_of_threads() -> Iterator[None]:
-    """Threads where nnU-Net spawns processes, which take seconds to import it."""
+    """Threads where nnU-Net spawns processes, which take seconds to import it.
+
+    multiprocessing.pool keeps the get_context that it finds: it is imported above, before there is another.
+    """
     with mock.patch("multiprocessing.get_context", return_value=multiprocessing.dummy):
         yield
 
