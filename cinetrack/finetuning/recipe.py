@@ -90,8 +90,10 @@ class Recipe:
             if not 0 <= getattr(self, name) <= highest:
                 raise InputError(f"{name}: expected 0 to {highest}, found {getattr(self, name)}")
         for size_px in (self.image_size_px, self.inference_size_px):
-            if size_px is not None and (size_px < 64 or size_px % 16):
-                raise InputError(f"image size: expected a multiple of 16, 64 or more, found {size_px}")
+            if size_px is not None and size_px < 64:
+                raise InputError(f"image size: expected 64 or more, found {size_px}")
+        if self.seed < 0:
+            raise InputError(f"seed: expected 0 or more, found {self.seed}")
         if self.precision not in PRECISIONS:
             raise InputError(f"precision: expected one of {', '.join(PRECISIONS)}, found {self.precision}")
 
