@@ -18,7 +18,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     add("--data", type=Path, action="append", default=[], metavar="DATASET", help="cases to train on; may be repeated")
     add("--pseudo-labels", type=Path, action="append", default=[], metavar="FOLDER", help="as `propagate` wrote them")
-    add("--phantom-clips", type=int, default=0, metavar="N", help="clips of the phantom an epoch; also beside --data")
+    add("--phantom-clips", type=int, default=0, metavar="N", help="phantom clips an epoch, beside --data or alone")
     add("--phantom-config", type=Path, metavar="FILE.json", help="settings of the phantom's clips; size_px too")
     add("--init", required=True, metavar="FILE.pt|BUNDLE|scratch", help="weights to start from")
     add("--config", metavar="NAME|FILE.yaml", help="tiny, small, base+, large or a yaml; by default what --init says")
@@ -40,17 +40,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--layer-decay", type=float, default=default["layer_decay"])
     add("--multiplier", type=int, default=default["multiplier"], help="clips a case an epoch")
     add("--workers", type=int, default=default["workers"], help="processes that prepare clips, a device")
-    add("--precision", choices=PRECISIONS, default=default["precision"])
+    precision = "auto: bfloat16 on GPUs that have it and with --slurm, float16 on older ones, float32 on a CPU"
+    add("--precision", choices=PRECISIONS, default=default["precision"], help=precision)
     add("--seed", type=int, default=default["seed"])
     add("--device", default="auto", choices=("auto", "cpu", "cuda"))
-    add("--set", action="append", default=[], metavar="KEY=VALUE", help="of the trainer's configuration; repeatable")
+    add("--set", action="append", default=[], metavar="KEY=VALUE", help="a key of training.yaml; may be repeated")
     add("--slurm", type=Path, metavar="FILE.yaml", help="submit to Slurm with these settings instead of training here")
 
 
 def run(args: argparse.Namespace) -> int:
     """Train, or submit the training."""
-    import torch
-
     from cinetrack.finetuning.packages import check_packages
     from cinetrack.finetuning.phantom_settings import phantom_source
     from cinetrack.finetuning.recipe import Recipe, TrainingData
@@ -58,9 +57,7 @@ def run(args: argparse.Namespace) -> int:
     check_packages()
     from cinetrack.finetuning.run import prepare_run, train
 
-    device = args.device if args.device != "auto" else "cuda" if torch.cuda.is_available() else "cpu"
-    if device == "cuda" and not torch.cuda.is_available():
-        raise InputError("--device cuda: expected a CUDA device, found none")
+    device = _device(args.device, args.slurm)
     recipe = Recipe(
         image_size_px=args.image_size,
         inference_size_px=args.inference_size,
@@ -74,7 +71,7 @@ def run(args: argparse.Namespace) -> int:
         final_lr_share=args.final_lr_share,
         warmup_share=args.warmup_share,
         layer_decay=args.layer_decay,
-        precision=_precision(args.precision, device),
+        precision=_precision(args.precision, device, args.slurm),
         workers=args.workers,
         multiplier=args.multiplier,
         validate_every=args.val_every,
@@ -95,9 +92,27 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
-def _precision(wanted: str, device: str) -> str:
+def _device(wanted: str, slurm: Path | None) -> str:
+    import torch
+
+    if slurm is not None:  # the machine that submits a job may well have no GPU
+        from cinetrack.finetuning.slurm import read_settings
+
+        of_job = read_settings(slurm).device
+        if wanted not in ("auto", of_job):
+            raise InputError(f"--device {wanted}: expected {of_job}, which gpus_per_node in {slurm} asks for")
+        return of_job
+    device = wanted if wanted != "auto" else "cuda" if torch.cuda.is_available() else "cpu"
+    if device == "cuda" and not torch.cuda.is_available():
+        raise InputError("--device cuda: expected a CUDA device, found none")
+    return device
+
+
+def _precision(wanted: str, device: str, slurm: Path | None) -> str:
     if wanted != "auto":
         return wanted
+    if slurm is not None:  # what its GPUs can do is not known here; bfloat16 is the MOSE recipe's
+        return "bfloat16" if device == "cuda" else "float32"
     import torch
 
     from cinetrack.tracking.device import native_precision
