@@ -136,14 +136,14 @@ def test_every_command_of_the_guide_runs(workplace, capsys):
         if words[0] == "torchrun":
             launched = [sys.executable, "-m", "torch.distributed.run", *short[1:]]
             done = subprocess.run(launched, capture_output=True, text=True)
-            assert done.returncode == 0, done.stderr
+            assert done.returncode == 0, done.stderr[-3000:]
         else:
-            assert main(short[1:]) == 0, (words, capsys.readouterr().err)
+            assert main(short[1:]) == 0, (words, capsys.readouterr().err[-3000:])
+            capsys.readouterr()  # megabytes, if a later command fails
     runs = {path.name for path in workplace.glob("run*")}
     assert runs == {words[words.index("-o") + 1] for words in commands() if "finetune" in words}
     for run in runs - {"run-slurm"}:
-        assert (workplace / run / "last.pt").stat().st_size > 0
-        assert ((workplace / run / "best.pt").stat().st_size > 0) or run == "run-phantom"
+        assert all((workplace / run / name).stat().st_size > 0 for name in ("last.pt", "best.pt")), run
     assert (workplace / "comparison").is_dir() and (workplace / "run-slurm" / "slurm").is_dir()
     assert_the_table_of_a_runs_files_is_true(workplace / "run")
 
