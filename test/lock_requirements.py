@@ -6,7 +6,7 @@ everything those packages ask for in turn:
 
     requirements-torch.txt  pip's own tools, torch and torchvision: installed first, a container layer of its own
     requirements.txt        all that the library needs at run time; sam2 is source only and builds against that torch
-    requirements-test.txt   what the extras `label` and `test` add: the labelling app is not in the container
+    requirements-test.txt   what the extras add: labelling app, training and tests are not in the container
 """
 
 from __future__ import annotations

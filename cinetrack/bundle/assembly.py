@@ -38,13 +38,14 @@ def create_bundle(
     """Copy weights and configuration into a new bundle at `folder`, and load it once to check it.
 
     Args:
-        tracker: "registration", "static", or the path of a SAM2 checkpoint.
+        tracker: "registration", "static", the path of a SAM2 checkpoint, or of a bundle whose tracker is taken.
         tracker_config: file name of one of sam2's own SAM2.1 configurations, or the path of a yaml of that schema;
             may be left out where the checkpoint has the name under which Meta publishes it.
         refiner_folder: an nnU-Net trained-model folder, or None for no refiner.
         refiner: how to run it.
         name: of the bundle; its folder's by default.
-        box_segmenter: what turns a labeller's box into a mask; None for `Bundle.segmenter`'s default.
+        box_segmenter: what turns a labeller's box into a mask; None for that of the bundle whose tracker is taken, or
+            `Bundle.segmenter`'s default.
     Raises:
         InputError: `folder` is taken, or a file is missing.
         BundleError: the weights do not fit the configuration, or the refiner cannot be run as set.
@@ -55,7 +56,12 @@ def create_bundle(
     with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name}.") as temporary:
         draft = Path(temporary) / "bundle"
         draft.mkdir()
-        spec = _add_tracker(draft, tracker, tracker_config)
+        source = _bundle_at(tracker)
+        if source is not None:
+            spec = _copy_tracker(draft, source, tracker_config)
+            box_segmenter = box_segmenter or source.box_segmenter
+        else:
+            spec = _add_tracker(draft, tracker, tracker_config)
         check_box_segmenter(box_segmenter, spec)
         refiner_spec = None if refiner_folder is None else _add_refiner(draft, refiner_folder, refiner)
         sums = {file: sha256_of(draft / file) for file in needed_files(spec, refiner_spec)}
@@ -77,6 +83,20 @@ def check_bundle(folder: Path) -> Bundle:
     load_tracker(bundle)
     load_refiner(bundle)
     return bundle
+
+
+def _bundle_at(tracker: str) -> Bundle | None:
+    folder = Path(tracker)
+    return open_bundle(folder) if tracker not in WEIGHTLESS and (folder / MANIFEST_NAME).is_file() else None
+
+
+def _copy_tracker(draft: Path, source: Bundle, config: str | None) -> TrackerSpec:
+    if config is not None:
+        raise InputError(f"tracker configuration: expected none with the bundle {source.folder}, found {config}")
+    for name in needed_files(source.tracker, None):
+        (draft / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(source.folder / name, draft / name)
+    return source.tracker
 
 
 def _add_tracker(draft: Path, tracker: str, config: str | None) -> TrackerSpec:

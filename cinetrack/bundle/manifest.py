@@ -3,7 +3,8 @@
 {"name": ...,
  "tracker": {"kind": "sam2", "config": ..., "checkpoint": ...} | {"kind": "registration", ...settings}
           | {"kind": "static"},
- "refiner": null | {"folder", "folds", "checkpoint", "window", "tile_step_size", "mirroring"},
+ "refiner": null | {"folder", "folds", "checkpoint", "window", "tile_step_size", "mirroring",
+                    "presets": {name: {"tile_step_size", "mirroring"}}},   (presets may be left out)
  "box_segmenter": "sam2" | "grabcut" | "random_walker",   (may be left out: see `Bundle.segmenter`)
  "files": {relative path: sha256}}
 """
@@ -13,8 +14,8 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -24,6 +25,7 @@ from cinetrack.sequence.json_files import read_json
 from cinetrack.tracking.registration import RegistrationSettings
 
 MANIFEST_NAME = "bundle.json"
+DEFAULT_PRESET = "default"
 BOX_SEGMENTERS = ("sam2", "grabcut", "random_walker")  # what turns a labeller's box into a mask
 
 
@@ -55,6 +57,17 @@ TrackerSpec = StaticSpec | RegistrationSpec | Sam2Spec
 
 
 @dataclass(frozen=True)
+class RefinerPreset:
+    """Another pace of the same refiner, chosen by name when it is run; the fields as in `RefinerSpec`."""
+
+    tile_step_size: float
+    mirroring: bool
+
+    def __post_init__(self) -> None:
+        _check_pace("refiner.presets", self.tile_step_size, self.mirroring)
+
+
+@dataclass(frozen=True)
 class RefinerSpec:
     """An nnU-Net trained-model folder in the bundle, and how to run it.
 
@@ -65,6 +78,7 @@ class RefinerSpec:
         window: frames that the network sees, the current one included.
         tile_step_size: distance of neighbouring tiles as a fraction of the patch, in (0, 1].
         mirroring: test-time mirroring over the axes that the checkpoint allows.
+        presets: other paces by name, as "fast".
     """
 
     folder: str
@@ -73,6 +87,7 @@ class RefinerSpec:
     window: int = 5
     tile_step_size: float = 0.05
     mirroring: bool = True
+    presets: Mapping[str, RefinerPreset] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if not self.folds or any(
@@ -81,12 +96,18 @@ class RefinerSpec:
             raise BundleError(f'refiner.folds: expected fold numbers or "all", found {list(self.folds)}')
         if isinstance(self.window, bool) or not isinstance(self.window, int) or self.window < 1:
             raise BundleError(f"refiner.window: expected a whole number of frames from 1 on, found {self.window}")
-        if isinstance(self.tile_step_size, bool) or not (
-            isinstance(self.tile_step_size, (int, float)) and 0 < self.tile_step_size <= 1
-        ):
-            raise BundleError(f"refiner.tile_step_size: expected a fraction in (0, 1], found {self.tile_step_size}")
-        if not isinstance(self.mirroring, bool):
-            raise BundleError(f"refiner.mirroring: expected true or false, found {self.mirroring}")
+        _check_pace("refiner", self.tile_step_size, self.mirroring)
+        if DEFAULT_PRESET in self.presets:
+            raise BundleError(f"refiner.presets: expected names other than {DEFAULT_PRESET}, found it")
+
+    def preset(self, name: str) -> RefinerSpec:
+        """The same refiner at another pace; "default" is this one. Raises InputError for a name that is not there."""
+        if name == DEFAULT_PRESET:
+            return self
+        if name not in self.presets:
+            known = ", ".join([DEFAULT_PRESET, *self.presets])
+            raise InputError(f"refiner settings: expected one of {known}, found {name}")
+        return dataclasses.replace(self, **dataclasses.asdict(self.presets[name]))
 
     @property
     def files(self) -> list[str]:
@@ -119,6 +140,20 @@ class Bundle:
         if self.box_segmenter is not None:
             return self.box_segmenter
         return "sam2" if has_published_weights(self) else "grabcut"
+
+    def with_refiner_settings(self, name: str) -> Bundle:
+        """This bundle with its refiner at another pace, and so another model: its fingerprint differs as well.
+
+        Raises:
+            InputError: there is no refiner, or no preset of this name.
+        """
+        if self.refiner is None:
+            raise InputError(f"{self.folder}: expected a bundle with a refiner for refiner settings, found none")
+        chosen = self.refiner.preset(name)
+        if chosen is self.refiner:
+            return self
+        fingerprint = hashlib.sha256(f"{self.fingerprint} {name}".encode()).hexdigest()
+        return dataclasses.replace(self, refiner=chosen, fingerprint=fingerprint)
 
     @property
     def description(self) -> str:
@@ -186,11 +221,18 @@ def manifest_of(
     document = {
         "name": name,
         "tracker": settings,
-        "refiner": None if refiner is None else dataclasses.asdict(refiner),
+        "refiner": None if refiner is None else _refiner_document(refiner),
         **({} if box_segmenter is None else {"box_segmenter": box_segmenter}),
         "files": files,
     }
     return json.dumps(document, indent=2) + "\n"
+
+
+def _refiner_document(refiner: RefinerSpec) -> dict[str, Any]:
+    document = dataclasses.asdict(refiner)
+    if not refiner.presets:
+        del document["presets"]  # as bundles were before there were any
+    return document
 
 
 def needed_files(tracker: TrackerSpec, refiner: RefinerSpec | None) -> list[str]:
@@ -258,8 +300,24 @@ def _read_refiner(value: Any) -> RefinerSpec:
     options = dict(value)
     if "folds" in options:
         options["folds"] = tuple(options["folds"])
+    presets = options.get("presets", {})
+    if not isinstance(presets, dict):
+        raise BundleError(f"refiner.presets: expected settings by name, found {presets!r}")
+    pace = [field.name for field in dataclasses.fields(RefinerPreset)]
+    for name, preset in presets.items():
+        _expect_keys(preset, f"refiner.presets.{name}", pace, optional=())
+    options["presets"] = {name: RefinerPreset(**preset) for name, preset in presets.items()}
     _inside(options["folder"])
     return RefinerSpec(**options)
+
+
+def _check_pace(where: str, tile_step_size: Any, mirroring: Any) -> None:
+    if isinstance(tile_step_size, bool) or not (
+        isinstance(tile_step_size, (int, float)) and 0 < tile_step_size <= 1
+    ):
+        raise BundleError(f"{where}.tile_step_size: expected a fraction in (0, 1], found {tile_step_size}")
+    if not isinstance(mirroring, bool):
+        raise BundleError(f"{where}.mirroring: expected true or false, found {mirroring}")
 
 
 def _read_files(value: Any) -> dict[str, str]:

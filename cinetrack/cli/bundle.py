@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import argparse
+import re
 from pathlib import Path
 
 from cinetrack.bundle.assembly import check_bundle, create_bundle
-from cinetrack.bundle.manifest import BOX_SEGMENTERS, RefinerSpec
+from cinetrack.bundle.manifest import BOX_SEGMENTERS, RefinerPreset, RefinerSpec
 from cinetrack.errors import InputError
 
 
@@ -14,7 +15,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare `create` and `check`."""
     actions = parser.add_subparsers(dest="action", required=True, metavar="ACTION")
     create = actions.add_parser("create", help="assemble a bundle from weights and check it")
-    create.add_argument("--tracker", required=True, help="a SAM2 checkpoint, or registration, or static")
+    create.add_argument("--tracker", required=True, help="a SAM2 checkpoint, registration, static, or a bundle")
     create.add_argument("--tracker-config", help="one of sam2's own SAM2.1 configurations, or a yaml of that schema")
     create.add_argument("--refiner", type=Path, metavar="FOLDER", help="an nnU-Net trained-model folder")
     create.add_argument("--folds", default="0", help='folds to average, as 0,1,2 or "all" (default 0)')
@@ -22,6 +23,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     create.add_argument("--window", type=int, default=5, help="frames that the refiner sees (default 5)")
     create.add_argument("--tile-step-size", type=float, default=0.05, help="fraction of the patch (default 0.05)")
     create.add_argument("--no-mirroring", action="store_true", help="without test-time mirroring")
+    add_preset_argument(create)
     create.add_argument("--box-segmenter", metavar="NAME", help=f"of the labelling app: {', '.join(BOX_SEGMENTERS)}")
     create.add_argument("--name", help="the bundle's name; its folder's by default")
     create.add_argument("-o", "--output", type=Path, required=True, help="the new bundle's folder")
@@ -43,12 +45,36 @@ def run(args: argparse.Namespace) -> int:
                 window=args.window,
                 tile_step_size=args.tile_step_size,
                 mirroring=not args.no_mirroring,
+                presets=presets_of(args.preset),
             )
         bundle = create_bundle(
             args.output, args.tracker, args.tracker_config, args.refiner, refiner, args.name, args.box_segmenter
         )
     print(f"{bundle.folder}: {bundle.description}")
     return 0
+
+
+def add_preset_argument(parser: argparse.ArgumentParser) -> None:
+    """Declare --preset, for `presets_of`."""
+    parser.add_argument(
+        "--preset",
+        action="append",
+        default=[],
+        metavar="NAME=STEP[,no-mirroring]",
+        help="other refiner settings, for `predict --refiner-settings NAME`; may be repeated",
+    )
+
+
+def presets_of(texts: list[str]) -> dict[str, RefinerPreset]:
+    """Presets written as fast=0.5,no-mirroring. Raises InputError for anything else."""
+    presets = {}
+    for text in texts:
+        match = re.fullmatch(r"(\w[\w-]*)=([0-9.]+)(,no-mirroring)?", text)
+        try:
+            presets[match[1]] = RefinerPreset(float(match[2]), match[3] is None)
+        except (TypeError, ValueError):
+            raise InputError(f"--preset: expected NAME=STEP or NAME=STEP,no-mirroring, found {text}") from None
+    return presets
 
 
 def _folds(text: str) -> tuple[int | str, ...]:

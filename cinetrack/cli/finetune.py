@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 from dataclasses import fields
 from pathlib import Path
@@ -29,6 +28,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--val-every", type=int, default=default["validate_every"], metavar="EPOCHS", help="epochs between validations")
     add("--epochs", type=int, default=default["epochs"])
     add("--image-size", type=int, metavar="PX", help="side the frames are resized to; the architecture's by default")
+    add("--inference-size", type=int, metavar="PX", help="the same for validation and the checkpoints' tracker.yaml")
     add("--clip-frames", type=int, default=default["clip_frames"])
     add("--max-objects", type=int, default=default["max_objects"], help="of a clip")
     add("--batch-clips", type=int, default=default["batch_clips"], help="clips at a time on one device")
@@ -50,12 +50,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Train, or submit the training."""
+    from cinetrack.finetuning.packages import check_packages
+    from cinetrack.finetuning.phantom_settings import phantom_source
     from cinetrack.finetuning.recipe import Recipe, TrainingData
+
+    check_packages()
     from cinetrack.finetuning.run import prepare_run, train
 
     device = _device(args.device, args.slurm)
     recipe = Recipe(
         image_size_px=args.image_size,
+        inference_size_px=args.inference_size,
         epochs=args.epochs,
         clip_frames=args.clip_frames,
         max_objects=args.max_objects,
@@ -72,7 +77,8 @@ def run(args: argparse.Namespace) -> int:
         validate_every=args.val_every,
         seed=args.seed,
     )
-    data = TrainingData(tuple(args.data), tuple(args.pseudo_labels), _phantom(args.phantom_clips, args.phantom_config))
+    phantom = phantom_source(args.phantom_clips, args.phantom_config)
+    data = TrainingData(tuple(args.data), tuple(args.pseudo_labels), phantom)
     config = prepare_run(
         recipe, data, args.init, args.config, args.output, device, args.val_data, args.val_share, args.set
     )
@@ -112,22 +118,3 @@ def _precision(wanted: str, device: str, slurm: Path | None) -> str:
     from cinetrack.tracking.device import native_precision
 
     return str(native_precision(torch.device(device))).removeprefix("torch.")
-
-
-def _phantom(clips: int, path: Path | None):
-    """The phantom source, or None. Raises InputError where the file is no settings of clips."""
-    from cinetrack.finetuning.recipe import PhantomSource
-    from cinetrack.phantom.clips import ClipConfig
-    from cinetrack.sequence.json_files import read_json
-
-    if not clips:
-        if path is not None:
-            raise InputError(f"--phantom-config {path}: expected --phantom-clips with it, found none")
-        return None
-    settings = read_json(path) if path else {}
-    known = {field.name for field in fields(ClipConfig)}
-    if not isinstance(settings, dict) or not settings.keys() <= known | {"size_px"}:
-        raise InputError(f"{path}: expected an object of {', '.join(sorted(known))}, size_px, found {json.dumps(settings)}")
-    ranges = {key: tuple(value) if isinstance(value, list) else value for key, value in settings.items()}
-    size_px = ranges.pop("size_px", (256, 256))
-    return PhantomSource(clips, size_px, ClipConfig(**ranges))

@@ -62,9 +62,9 @@ def case_clips(
     wanted = [
         case
         for case in (cached(case, Path(cache)) for case in cases if case.case.patient_id in set(patients))
-        if len(case.accepted_frames) >= sampler.num_frames
+        if case.clip_starts(sampler.num_frames)
     ]
-    return SeededClips(CaseVideos(wanted, multiplier), sampler, transforms, seed)
+    return SeededClips(CaseVideos(wanted, sampler.num_frames, multiplier), sampler, transforms, seed)
 
 
 def phantom_clips(
@@ -82,7 +82,8 @@ def _global_generators_seeded_with(seed: int) -> Iterator[None]:
     states = random.getstate(), np.random.get_state(), torch.get_rng_state()
     random.seed(seed)
     np.random.seed(seed)
-    torch.manual_seed(seed)
+    # The CPU's alone: `torch.manual_seed` would also set the GPU's, which dropout draws from where there is no worker.
+    torch.default_generator.manual_seed(seed)
     try:
         yield
     finally:

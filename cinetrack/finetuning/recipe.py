@@ -42,6 +42,8 @@ class Recipe:
 
     Attributes:
         image_size_px: side of the square the network sees; None for the architecture's own.
+        inference_size_px: the same for validation and the run's tracker.yaml; None for the training's. Small clips
+            can be trained on as if cut from larger pictures.
         epochs: passes over the clips.
         clip_frames: consecutive frames a clip.
         max_objects: of a clip, drawn where it has more.
@@ -56,6 +58,7 @@ class Recipe:
     """
 
     image_size_px: int | None = None
+    inference_size_px: int | None = None
     epochs: int = 40
     clip_frames: int = 8
     max_objects: int = 3
@@ -86,8 +89,11 @@ class Recipe:
         for name, highest in (("final_lr_share", 1.0), ("warmup_share", 0.9)):
             if not 0 <= getattr(self, name) <= highest:
                 raise InputError(f"{name}: expected 0 to {highest}, found {getattr(self, name)}")
-        if self.image_size_px is not None and (self.image_size_px < 64 or self.image_size_px % 16):
-            raise InputError(f"image size: expected a multiple of 16, 64 or more, found {self.image_size_px}")
+        for size_px in (self.image_size_px, self.inference_size_px):
+            if size_px is not None and size_px < 64:
+                raise InputError(f"image size: expected 64 or more, found {size_px}")
+        if self.seed < 0:
+            raise InputError(f"seed: expected 0 or more, found {self.seed}")
         if self.precision not in PRECISIONS:
             raise InputError(f"precision: expected one of {', '.join(PRECISIONS)}, found {self.precision}")
 

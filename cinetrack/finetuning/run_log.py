@@ -18,6 +18,7 @@ from cinetrack.finetuning.validation import VALIDATION_CSV, ValidationOutcome
 
 LOSSES_CSV = "losses.csv"
 LOSS_PARTS = ("loss_mask", "loss_dice", "loss_iou", "loss_class")
+# The losses are means over the first process's clips, as upstream's are; "steps" are its batches so far.
 LOSS_COLUMNS = ("epoch", "steps", "loss", *LOSS_PARTS, "lr_lowest", "lr_highest", "seconds")
 
 
@@ -55,7 +56,7 @@ class RunLog:
         earlier = [r for r in read_table(path) if int(r["epoch"]) <= epoch]
         rows = [[r[column] for column in LOSS_COLUMNS] for r in earlier] + [[_number(value) for value in row]]
         write_table(path, LOSS_COLUMNS, rows)
-        draw_curves(read_table(path), read_table(self._run / VALIDATION_CSV), self._run / "curves.png")
+        self._draw()
 
     def validated(self, outcome: ValidationOutcome, logger: Any) -> None:
         """A validation is done: to TensorBoard, and a line on stderr."""
@@ -67,6 +68,16 @@ class RunLog:
             for case_id, picture in outcome.overlays.items():
                 writer.add_image(f"Validation/{case_id}", picture, outcome.epochs_done, dataformats="HWC")
         tqdm.write(outcome.line, file=sys.stderr)
+        self._draw()
+
+    def close(self) -> None:
+        """End the bar."""
+        if self._bar is not None:
+            self._bar.close()
+
+    def _draw(self) -> None:
+        losses, validation = read_table(self._run / LOSSES_CSV), read_table(self._run / VALIDATION_CSV)
+        draw_curves(losses, validation, self._run / "curves.png")
 
 
 def _number(value: float) -> str:

@@ -38,18 +38,22 @@ def split_patients(
             the patients with labels of every frame is held out.
         validation_share: at least one patient where it is not 0 and more than one has labels; 0 for no validation.
     Raises:
-        InputError: no labelled case to validate with, or none is left to train on.
+        InputError: no labelled case to validate with, one of them twice, or none is left to train on.
     """
     if not 0 <= validation_share < 1:
         raise InputError(f"validation share: expected 0 or more and less than 1, found {validation_share}")
     patients = sorted({case.case.patient_id for case in cases})
     if validation_folders:
-        held_out = {case.patient_id for case in held_out_cases(validation_folders, None)}
+        found = held_out_cases(validation_folders, None)
+        _check_unique(found)  # scores are kept by case id
+        held_out = {case.patient_id for case in found}
         if not held_out:
             listed = ", ".join(map(str, validation_folders))
             raise InputError(f"{listed}: expected a case with labels of every frame to validate with, found none")
     else:
-        labelled = sorted({case.case.patient_id for case in cases if not case.is_pseudo_labelled})
+        # Without a first-frame mask there is nothing to begin tracking with.
+        drawn = (case.case for case in cases if not case.is_pseudo_labelled)
+        labelled = sorted({case.patient_id for case in drawn if case.first_label_path is not None})
         count = min(max(1, round(validation_share * len(labelled))), len(labelled) - 1) if validation_share else 0
         order = np.random.default_rng(seed).permutation(len(labelled))
         held_out = {labelled[index] for index in order[: max(count, 0)]}
@@ -71,3 +75,14 @@ def held_out_cases(folders: Sequence[Path], patients: Sequence[str] | None) -> l
         and case.first_label_path is not None
         and (patients is None or case.patient_id in patients)
     ]
+
+
+def _check_unique(cases: Sequence[CaseFiles]) -> None:
+    seen: dict[str, CaseFiles] = {}
+    for case in cases:
+        if case.case_id in seen:
+            raise InputError(
+                f"{case.folder}: expected each case to validate with once, "
+                f"found {case.case_id} in {seen[case.case_id].folder} too"
+            )
+        seen[case.case_id] = case

@@ -83,7 +83,7 @@ def starting_point(init: str, config: str | None, seed: int) -> StartingPoint:
         if not isinstance(bundle.tracker, Sam2Spec):
             raise InputError(f"{path}: expected a bundle with a SAM2 tracker, found {bundle.tracker.kind}")
         own = read_architecture(bundle.tracker.config, bundle.folder)
-        single_mask = not (own.get("multimask_output_in_sam") or own.get("multimask_output_for_tracking"))
+        single_mask = not own.get("multimask_output_in_sam")  # without which SAM2 gives one mask, tracking or not
         if name is None:
             name, folder = bundle.tracker.config, bundle.folder
         path = bundle.folder / bundle.tracker.checkpoint
@@ -101,18 +101,16 @@ def starting_point(init: str, config: str | None, seed: int) -> StartingPoint:
     network = build_network(name, folder)
     load_weights_into(network, weights, path)
     architecture = read_architecture(name, folder)
-    if single_mask and architecture.get("multimask_output_for_tracking"):
+    if single_mask and architecture.get("multimask_output_in_sam"):
         teach_multimask_tokens(network, seed)
     return StartingPoint(name, folder, network.state_dict(), str(path))
 
 
-def write_config_copy(start: StartingPoint, architecture: DictConfig, run: Path, published: bool) -> str:
-    """The `--tracker-config` for this run's checkpoints: a published name, or that of the copy beside them."""
-    if published:
-        return start.config
+def write_config_copy(architecture: DictConfig, run: Path) -> None:
+    """Write the `--tracker-config` for this run's checkpoints beside them."""
     document = OmegaConf.create({"model": OmegaConf.to_container(architecture)})
-    write_text_atomically(run / CONFIG_COPY, OmegaConf.to_yaml(document))
-    return CONFIG_COPY
+    # hydra puts a file that lies in a folder of its search path below that folder's name, unless it says this.
+    write_text_atomically(run / CONFIG_COPY, "# @package _global_\n" + OmegaConf.to_yaml(document))
 
 
 def _configuration(config: str | None) -> tuple[str | None, Path]:

@@ -15,6 +15,7 @@ import logging
 import math
 import os
 import random
+import sys
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack
 from pathlib import Path
@@ -27,11 +28,12 @@ from training.trainer import Trainer, unwrap_ddp_if_wrapped
 from training.utils.distributed import barrier
 from training.utils.train_utils import AverageMeter, MemMeter, get_amp_type
 
+from cinetrack.errors import InputError
 from cinetrack.finetuning.run_log import RunLog
 from cinetrack.finetuning.splits import held_out_cases
 from cinetrack.finetuning.starting_point import starting_point
 from cinetrack.finetuning.validation import Validation
-from cinetrack.sequence.atomic_write import atomic_path
+from cinetrack.sequence.atomic_write import atomic_path, remove_leftovers
 
 LAST, BEST = "last", "best"
 
@@ -58,6 +60,7 @@ class FineTuningTrainer(Trainer):
         cases = held_out_cases([Path(folder) for folder in validation["folders"]], validation["patients"])
         place = validation["config"], Path(validation["config_folder"])
         self._validation = Validation(cases, *place, run, settings["accelerator"]) if cases else None
+        training.trainer.log_env_variables = _no_log  # upstream's writes the whole environment, passwords and all
         if settings["accelerator"] == "cpu":
             training.trainer.MemMeter = _NoMemory  # upstream's asks CUDA, and fails where there is none
         else:
@@ -65,12 +68,17 @@ class FineTuningTrainer(Trainer):
         super().__init__(**settings)
 
     def _setup_components(self) -> None:
-        super()._setup_components()
         _send_to_stderr(logging.getLogger("training.trainer"))
+        super()._setup_components()
         amp = self.optim_conf.amp
         # Only float16 is short of exponents; scaling a bfloat16 loss changes nothing but the rounding.
         scaled = amp.enabled and amp.amp_dtype == "float16"
         self.scaler = torch.amp.GradScaler(self.device.type, enabled=scaled)
+
+    def _setup_dataloaders(self) -> None:
+        super()._setup_dataloaders()
+        if not len(self.train_dataset.get_loader(epoch=0)):
+            raise InputError("--batch-clips: expected a batch or more for every process an epoch, found none")
 
     def load_checkpoint(self) -> None:
         """From last.pt where the run has one, else from the weights to start from."""
@@ -95,9 +103,17 @@ class FineTuningTrainer(Trainer):
 
     def run(self) -> None:
         """Validate the starting point, then train and validate to the end."""
-        if self.epoch == 0:
-            self._validate(0)
-        super().run()
+        if self.distributed_rank == 0:
+            for name in (LAST, BEST):  # a run killed while it wrote one leaves its unfinished copy
+                remove_leftovers(Path(self.checkpoint_conf.save_dir) / f"{name}.pt")
+        try:
+            if self.epoch == 0:
+                self._validate(0)
+            super().run()
+        finally:
+            self._log.close()
+            if self.logger.tb_logger is not None:
+                self.logger.tb_logger.close()
 
     def run_val(self) -> None:
         """Validate after `self.epoch`, which is done."""
@@ -154,7 +170,8 @@ class FineTuningTrainer(Trainer):
                 ((key, loss),) = losses.items()
                 if not math.isfinite(loss.item()):
                     raise FloatingPointError(
-                        f"loss is {loss.item()} in epoch {int(self.epoch)}; lower the learning rate, or train in float32"
+                        f"the loss is {loss.item()} in epoch {int(self.epoch) + 1}: "
+                        "lower the learning rate, or train in float32"
                     )
                 self.scaler.scale(loss / len(batch)).backward()
             loss_mts[key].update(loss.item(), size)
@@ -192,6 +209,10 @@ class _Accumulated:
             yield parts
 
 
+def _no_log() -> None:
+    pass
+
+
 class _NoMemory(MemMeter):
     """Upstream's meter of GPU memory, where there is no GPU."""
 
@@ -205,11 +226,7 @@ def _world_size() -> int:
 
 def _send_to_stderr(logger: logging.Logger) -> None:
     """Upstream logs every step to stdout, which is for results; warnings go to stderr, all of it to logs/log.txt."""
-    import sys
-
     for handler in logger.handlers:
         if isinstance(handler, logging.StreamHandler) and handler.stream is sys.stdout:
             handler.setStream(sys.stderr)
             handler.setLevel(logging.WARNING)
-
-

@@ -6,6 +6,7 @@ Source: sam2 1.1.0, `configs/sam2.1_training/sam2.1_hiera_b+_MOSE_finetune.yaml`
 from __future__ import annotations
 
 import inspect
+import math
 from collections.abc import Sequence
 from dataclasses import asdict
 from importlib.resources import files
@@ -16,10 +17,12 @@ from omegaconf import DictConfig, ListConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from training.model.sam2 import SAM2Train
 from training.utils.train_utils import register_omegaconf_resolvers
+from yaml import YAMLError
 
 from cinetrack.errors import InputError
 from cinetrack.finetuning.recipe import Recipe, TrainingData
 from cinetrack.finetuning.splits import PatientSplit
+from cinetrack.tracking.sam2.architecture import POSTPROCESSING
 
 MOSE = "configs/sam2.1_training/sam2.1_hiera_b+_MOSE_finetune.yaml"
 
@@ -38,19 +41,34 @@ def training_model(architecture: DictConfig, published: bool, image_size_px: int
         architecture: as `read_architecture` gives it.
         published: Meta's own; its trunk then drops paths as in the MOSE file.
         image_size_px: None for the architecture's own.
+    Raises:
+        InputError: the network cannot see pictures of that size.
     """
     model = architecture.copy()
     stock = mose_recipe().trainer.model
-    own = set(inspect.signature(SAM2Train.__init__).parameters) - {"image_encoder", "memory_attention", "memory_encoder"}
+    own = set(inspect.signature(SAM2Train.__init__).parameters)
+    own -= {"image_encoder", "memory_attention", "memory_encoder"}
     for key in stock:
         if key in own:
             model[key] = stock[key]
     if published:
         model.image_encoder.trunk.drop_path_rate = stock.image_encoder.trunk.drop_path_rate
+        for key in POSTPROCESSING:  # of inference; a network in training takes no notice of them
+            model.pop(key, None)
     model._target_ = "training.model.sam2.SAM2Train"
     if image_size_px is not None:
         model.image_size = image_size_px
+    check_image_size(model, model.image_size)
     return model
+
+
+def check_image_size(architecture: DictConfig, image_size_px: int) -> None:
+    """Raise InputError where the image encoder's windows and poolings do not divide a picture's side."""
+    trunk = architecture.image_encoder.trunk
+    # Hiera: pixels are joined 4 x 4, then halved q_pool times; the first stage's windows tile the position embedding.
+    step = math.lcm(4 * 2 ** trunk.get("q_pool", 3), 4 * trunk.get("window_spec", [8])[0])
+    if image_size_px % step:
+        raise InputError(f"image size: expected a multiple of {step} for this network, found {image_size_px}")
 
 
 def training_config(
@@ -75,7 +93,7 @@ def training_config(
         device: "cpu" or "cuda".
         overrides: "key.of.the.configuration=value", as on hydra's command line.
     Raises:
-        InputError: an override that is no `key=value`, or of a key that does not exist.
+        InputError: an override that is no `key=value`, of a key that does not exist, or of a value that does not fit.
     """
     config = mose_recipe()
     config.scratch.resolution = model.image_size
@@ -104,8 +122,8 @@ def training_config(
     trainer.data.train.datasets = _datasets(config, recipe, data, split.training, run)
     trainer.data.train.pin_memory = device == "cuda"
     trainer.optim.param_group_modifiers[0].layer_decay_value = recipe.layer_decay
-    for group, start in zip(trainer.optim.options.lr, (recipe.other_lr, recipe.image_encoder_lr)):
-        group.scheduler = _schedule(start, recipe)
+    for group, rate in zip(trainer.optim.options.lr, ("${scratch.base_lr}", "${scratch.vision_lr}")):
+        group.scheduler = _schedule(rate, recipe)
     trainer.optim.amp = {"enabled": recipe.precision != "float32", "amp_dtype": _amp_type(recipe.precision)}
     trainer.distributed.backend = "nccl" if device == "cuda" else "gloo"
     trainer.logging.tensorboard_writer.log_dir = str(run / "tensorboard")
@@ -150,17 +168,17 @@ def _datasets(
     return [{"_target_": "training.dataset.utils.ConcatDataset", "datasets": sources}]
 
 
-def _schedule(start: float, recipe: Recipe) -> dict[str, Any]:
+def _schedule(start: str, recipe: Recipe) -> dict[str, Any]:
     cosine = {
         "_target_": "fvcore.common.param_scheduler.CosineParamScheduler",
         "start_value": start,
-        "end_value": start * recipe.final_lr_share,
+        "end_value": f"${{times:{start},{recipe.final_lr_share}}}",
     }
     if not recipe.warmup_share:
         return cosine
     rise = {
         "_target_": "fvcore.common.param_scheduler.LinearParamScheduler",
-        "start_value": start / 10,
+        "start_value": f"${{divide:{start},10}}",
         "end_value": start,
     }
     return {
@@ -184,9 +202,12 @@ def _overridden(config: DictConfig, overrides: Sequence[str]) -> DictConfig:
             if OmegaConf.select(config, key, throw_on_missing=True) is None and not _is_none(config, key):
                 raise InputError(f"--set {override}: expected a key of the training configuration, found no {key}")
             OmegaConf.update(config, key, OmegaConf.create(f"v: {value}").v)
-        except OmegaConfBaseException as error:
+        except (OmegaConfBaseException, YAMLError) as error:
             raise InputError(f"--set {override}: expected a setting that can be changed so: {error}") from None
-    resolved = OmegaConf.create(OmegaConf.to_container(config, resolve=True))
+    try:
+        resolved = OmegaConf.create(OmegaConf.to_container(config, resolve=True))
+    except (OmegaConfBaseException, TypeError) as error:  # a resolver is fed what it cannot reckon with
+        raise InputError(f"--set {' '.join(overrides)}: expected a configuration that resolves: {error}") from None
     assert isinstance(resolved, DictConfig)
     return resolved
 

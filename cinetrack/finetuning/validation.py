@@ -3,7 +3,8 @@
 The paper chooses the checkpoint with the greatest improvement over zero-shot on the challenge's metrics. Written down
 here: each metric's mean over the cases is compared with the starting checkpoint's, the change in percent of it counts
 positive where it is for the better, and the mean over the metrics is the improvement. Metrics whose start is 0 or no
-finite number are left out of the mean.
+finite number are left out of the mean. Where one that counts is no finite number now, the improvement is minus
+infinity: such a checkpoint is never the best. Of equal improvements the earlier checkpoint is kept.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from cinetrack.errors import InputError
 from cinetrack.evaluation.case_metrics import case_metrics
 from cinetrack.evaluation.metric_names import ACCURACY
 from cinetrack.evaluation.truth import read_truth
@@ -86,8 +88,10 @@ class Validation:
             scores = {case: of_case for share in gathered for case, of_case in share.items()}
         if rank != 0:
             return None
+        # In the order of the cases, not of the ranks: the sum's last digits depend on it.
         means = {
-            metric.key: float(np.mean([of_case[metric.key] for of_case in scores.values()])) for metric in ACCURACY
+            metric.key: float(np.mean([scores[case_id][metric.key] for case_id in sorted(scores)]))
+            for metric in ACCURACY
         }
         path = self._run / VALIDATION_CSV
         earlier = [row for row in read_table(path) if int(row["epoch"]) < epochs_done]
@@ -95,7 +99,8 @@ class Validation:
         improvement = improvement_percent(start, means)
         is_best = all(float(row["improvement_percent"]) < improvement for row in earlier)
         rows = [[row[column] for column in COLUMNS] for row in earlier]
-        rows.append([str(epochs_done), *(f"{value:.6g}" for value in (improvement, *means.values()))])
+        # Every digit: later improvements are reckoned from these, and compared with them.
+        rows.append([str(epochs_done), *(repr(value) for value in (improvement, *means.values()))])
         write_table(path, COLUMNS, rows)
         return ValidationOutcome(epochs_done, means, improvement, is_best, overlays)
 
@@ -119,6 +124,22 @@ class Validation:
         return scores, overlays
 
 
+def check_case(files: CaseFiles) -> None:
+    """Raise InputError, naming the file, where a case cannot be tracked or scored."""
+    frames, truth = files.read_case().case.sequence.frames, read_truth(files)
+    if truth.masks.shape != frames.shape:
+        raise InputError(
+            f"{files.labels_path}: expected masks of the {frames.shape} frames of {files.series_path.name}, "
+            f"found {truth.masks.shape}"
+        )
+    shown = int(truth.masks.any(axis=(1, 2)).sum())
+    if shown < 2:
+        raise InputError(
+            f"{files.labels_path}: expected a true mask on two frames or more, the prompted one and one to score, "
+            f"found {shown}"
+        )
+
+
 def improvement_percent(start: Mapping[str, float], now: Mapping[str, float]) -> float:
     """Mean over the accuracy metrics of their change in percent of the start, positive where better.
 
@@ -128,6 +149,8 @@ def improvement_percent(start: Mapping[str, float], now: Mapping[str, float]) ->
     for metric in ACCURACY:
         before, after = start[metric.key], now[metric.key]
         if before and math.isfinite(before):
+            if not math.isfinite(after):
+                return -math.inf
             change = 100 * (after - before) / abs(before)
             changes.append(change if metric.higher_is_better else -change)
     return float(np.mean(changes)) if changes else 0.0
@@ -144,5 +167,3 @@ def overlay(frame: np.ndarray, truth: np.ndarray, predicted: np.ndarray) -> np.n
             points = [(column / 2 - 0.5, row / 2 - 0.5) for row, column in line]
             draw.line([*points, points[0]], fill=colour)
     return np.asarray(picture)[::-1].copy()
-
-

@@ -61,20 +61,27 @@ class MaskSegments:
 
 
 class CaseVideos(VOSRawDataset):
-    """Cases as videos of their accepted frames, each `multiplier` times an epoch."""
+    """Clips of consecutive accepted frames, from each case `multiplier` times an epoch.
 
-    def __init__(self, cases: Sequence[CachedCase], multiplier: int) -> None:
+    The clip is drawn here and not by upstream's sampler: that one guesses a start up to a thousand times until an
+    object shows on its frame, and where one seldom does it gives up, and with it the training.
+    """
+
+    def __init__(self, cases: Sequence[CachedCase], clip_frames: int, multiplier: int) -> None:
         self._cases = list(cases)
+        self._clip_frames = clip_frames
         self._multiplier = multiplier
 
     def __len__(self) -> int:
         return len(self._cases) * self._multiplier
 
-    def get_video(self, idx: int, rng: np.random.Generator | None = None) -> tuple[VOSVideo, IndexedSegments]:
-        """A case's frames and its segments; which clip of it is taken is the sampler's to draw."""
+    def get_video(self, idx: int, rng: np.random.Generator) -> tuple[VOSVideo, IndexedSegments]:
+        """A clip of a case, drawn with `rng` from those that begin with an object, and the case's segments."""
         case = self._cases[idx % len(self._cases)]
         frames, objects = case.open()
-        listed = [CineFrame(index, frames) for index in case.accepted_frames]
+        start = int(rng.choice(case.clip_starts(self._clip_frames)))
+        chosen = case.accepted_frames[start : start + self._clip_frames]
+        listed = [CineFrame(index, frames) for index in chosen]
         return VOSVideo(case.name, idx % len(self._cases), listed), IndexedSegments(objects)
 
 

@@ -51,6 +51,12 @@ class ClipConfig:
             raise InputError(
                 f"clips: expected a share and one structure or more, found {self.still_share}, {self.structures}"
             )
+        PhantomRequest(  # which checks the rest
+            field_strength_t=self.field_strength_t,
+            region=self.region,
+            difficulty=self.difficulty,
+            randomised_share=self.randomised_share,
+        )
 
 
 @dataclass(frozen=True)

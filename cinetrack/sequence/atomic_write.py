@@ -31,6 +31,12 @@ def atomic_path(target: Path) -> Iterator[Path]:
         temporary.unlink(missing_ok=True)
 
 
+def remove_leftovers(target: Path) -> None:
+    """Delete what processes that were killed were about to rename to `target`; nobody may be writing it now."""
+    for path in target.parent.glob(f".{target.stem}.*{target.suffix}"):
+        path.unlink(missing_ok=True)
+
+
 def write_text_atomically(target: Path, text: str) -> None:
     """Write `text` as UTF-8 to `target` by way of a temporary name."""
     with atomic_path(target) as temporary:

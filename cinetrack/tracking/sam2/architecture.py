@@ -75,7 +75,7 @@ def read_architecture(config: str, folder: Path) -> DictConfig:
         raise BundleError(
             f"{path}: expected a SAM2 configuration (a yaml here, or one of {known}), found none"
         ) from None
-    except (OmegaConfBaseException, YAMLError, AttributeError, UnicodeDecodeError, OSError) as error:
+    except (OmegaConfBaseException, YAMLError, AttributeError, ValueError, OSError) as error:
         raise BundleError(f"{path}: expected a yaml with a SAM2 `model`, found something else ({error})") from None
     if not isinstance(model, DictConfig) or model.get("_target_") not in _ROOTS:
         raise BundleError(f"{path}: expected model._target_ to be {_ROOTS[0]}, found {_target_of(model)}")

@@ -1,0 +1,341 @@
+"""`cinetrack refiner`: train the second stage: prepare a dataset, plan, train, cross-validate, bundle."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+from typing import Any
+
+from tqdm import tqdm
+
+from cinetrack.cli.bundle import add_preset_argument, presets_of
+from cinetrack.errors import InputError
+
+CHECKPOINTS = ("final", "best")  # nnU-Net's: after the last epoch, and of the best pseudo-Dice
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the actions and their arguments."""
+    actions = parser.add_subparsers(dest="action", required=True, metavar="ACTION")
+    _add_split(actions.add_parser("split", help="deal patients to folds, before trackers are fine-tuned fold by fold"))
+    _add_prepare(actions.add_parser("prepare", help="track labelled cases and write an nnU-Net dataset"))
+    _add_plan(actions.add_parser("plan", help="nnU-Net's fingerprint, plan and preprocessing"))
+    _add_train(actions.add_parser("train", help="nnU-Net's training of one fold or several"))
+    _add_crossvalidate(actions.add_parser("crossvalidate", help="tracker alone against tracker and refiner, by fold"))
+    _add_bundle(actions.add_parser("bundle", help="put trained folds into a bundle with a tracker"))
+
+
+def run(args: argparse.Namespace) -> int:
+    """Run the chosen action."""
+    return ACTIONS[args.action](args)
+
+
+def _add_data(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--data", type=Path, action="append", required=True, help="labelled TrackRAD2025 dataset; may be repeated"
+    )
+
+
+def _add_folders(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("raw", type=Path, metavar="NNUNET_RAW", help="the folder given to prepare")
+    parser.add_argument("--dataset-id", type=int, default=501, help="nnU-Net's number of the dataset (default 501)")
+    for name in ("preprocessed", "results"):
+        parser.add_argument(
+            f"--{name}", type=Path, help=f"default: $nnUNet_{name}, else nnUNet_{name} beside NNUNET_RAW"
+        )
+
+
+def _add_split(parser: argparse.ArgumentParser) -> None:
+    _add_data(parser)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("-o", "--output", type=Path, required=True, help="folds.json to write")
+    parser.add_argument("--links", type=Path, help="new folder; gets fold_<n>/train and held-out, links to patients")
+
+
+def _add_prepare(parser: argparse.ArgumentParser) -> None:
+    _add_data(parser)
+    parser.add_argument(
+        "--tracker", type=Path, action="append", default=[], metavar="BUNDLE", help="may be repeated"
+    )
+    parser.add_argument(
+        "--fold-tracker",
+        type=Path,
+        action="append",
+        default=[],
+        metavar="BUNDLE",
+        help="once a fold, in order: fine-tuned without the patients that the fold holds out (needs --folds)",
+    )
+    parser.add_argument("--folds", type=Path, help="folds.json of `cinetrack refiner split`")
+    parser.add_argument("-o", "--output", type=Path, required=True, metavar="NNUNET_RAW", help="gets the dataset")
+    parser.add_argument("--dataset-id", type=int, default=501, help="nnU-Net's number of the dataset (default 501)")
+    parser.add_argument("--window", type=int, default=5, help="frames that the refiner sees (default 5)")
+    parser.add_argument("--every", type=int, default=1, help="take each N-th frame as a sample (default 1)")
+    parser.add_argument("--perturb", type=float, default=0.0, metavar="SHARE", help="of the masks, 0 to 1 (default 0)")
+    parser.add_argument("--seed", type=int, default=0, help="of folds and perturbation (default 0)")
+    parser.add_argument("--shard", metavar="I/N", help="this process's share; default: torchrun's or srun's variables")
+    parser.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N")
+    parser.add_argument("--overwrite", action="store_true", help="track finished cases again")
+
+
+def _add_plan(parser: argparse.ArgumentParser) -> None:
+    _add_folders(parser)
+    parser.add_argument("--small", action="store_true", help="a small network instead of nnU-Net's own plan")
+    parser.add_argument("--patch-size", type=int, nargs="+", help="with --small: one side or two, px (default 256)")
+    parser.add_argument("--features", type=int, nargs="+", help="with --small: a stage (default 16 32 64 128 128)")
+    parser.add_argument("--batch-size", type=int, help="default: the planner's")
+    parser.add_argument("--num-processes", type=int, default=2, help="that read and preprocess (default 2)")
+
+
+def _add_train(parser: argparse.ArgumentParser) -> None:
+    _add_folders(parser)
+    parser.add_argument("--fold", nargs="+", required=True, help='one number or several, or "all"')
+    parser.add_argument("--plans", help="name of the plans, where there are several")
+    parser.add_argument("--continue", dest="resume", action="store_true", help="go on from the last checkpoint")
+    parser.add_argument("--device", choices=["cuda", "cpu"], help="default: cuda where there is a GPU")
+    parser.add_argument("--gpus", type=int, default=1, help="a fold; more than one trains by DDP (default 1)")
+    parser.add_argument("--at-once", type=int, help="folds at a time (default: as the GPUs suffice, on a CPU one)")
+    parser.add_argument("--num-processes", type=int, default=2, help="that augment, a fold and GPU (default 2)")
+    parser.add_argument("--epochs", type=int, help="default 1000")
+    parser.add_argument("--iterations", type=int, help="batches an epoch (default 250)")
+    parser.add_argument("--validation-iterations", type=int, help="batches an epoch (default 50)")
+    parser.add_argument("--learning-rate", type=float, help="in the first epoch (default 0.01)")
+    parser.add_argument("--validate", action="store_true", default=None, help="nnU-Net's own validation at the end")
+
+
+def _add_crossvalidate(parser: argparse.ArgumentParser) -> None:
+    _add_folders(parser)
+    _add_data(parser)
+    parser.add_argument("--fold", nargs="+", help="default: every fold that is trained")
+    parser.add_argument("--tracker", nargs="+", metavar="NAME", help="of the prepared trackers (default: all)")
+    parser.add_argument("--plans", help="name of the plans, where there are several")
+    parser.add_argument("--checkpoint", nargs="+", default=["final"], choices=CHECKPOINTS, help="default final")
+    parser.add_argument("--tile-step-size", type=float, nargs="+", default=[0.5], help="default 0.5")
+    parser.add_argument("--mirroring", nargs="+", default=["on"], choices=("on", "off"), help="default on")
+    parser.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N")
+    parser.add_argument("--workers", type=int, help="processes that score (default: one a core)")
+    parser.add_argument("-o", "--output", type=Path, required=True, help="gets predictions, metrics and tables")
+
+
+def _add_bundle(parser: argparse.ArgumentParser) -> None:
+    _add_folders(parser)
+    parser.add_argument("--tracker", required=True, help="a bundle whose tracker is taken, registration, or static")
+    parser.add_argument("--fold", nargs="+", required=True, help='folds to average, or "all"')
+    parser.add_argument("--plans", help="name of the plans, where there are several")
+    parser.add_argument("--checkpoint", default="final", choices=CHECKPOINTS, help="default final")
+    parser.add_argument("--tile-step-size", type=float, default=0.05, help="fraction of the patch (default 0.05)")
+    parser.add_argument("--no-mirroring", action="store_true", help="without test-time mirroring")
+    add_preset_argument(parser)
+    parser.add_argument("--name", help="the bundle's name; its folder's by default")
+    parser.add_argument("-o", "--output", type=Path, required=True, help="the new bundle's folder")
+
+
+def _folders(args: argparse.Namespace) -> Any:
+    from cinetrack.refiner_training.dataset_folders import dataset_folders
+
+    return dataset_folders(args.raw, args.preprocessed, args.results, args.dataset_id)
+
+
+def _split(args: argparse.Namespace) -> int:
+    from cinetrack.refiner_training.patient_folds import deal_patients, link_folds, strata_of, write_folds
+    from cinetrack.refiner_training.raw_dataset import labelled_cases
+
+    cases = labelled_cases(args.data)
+    strata = strata_of(cases)
+    folds = deal_patients(strata, args.seed)
+    if args.links is not None:
+        link_folds(args.links, folds, cases)
+    write_folds(args.output, folds)
+    for number, held_out in enumerate(folds):
+        print(f"fold {number} holds out {len(held_out)} of {len(strata)} patients: {', '.join(held_out)}")
+    return 0
+
+
+def _prepare(args: argparse.Namespace) -> int:
+    from cinetrack.refiner_training.dataset_folders import dataset_folders
+    from cinetrack.refiner_training.mask_sources import mask_sources
+    from cinetrack.refiner_training.patient_folds import deal_patients, read_folds, strata_of
+    from cinetrack.refiner_training.preparation import do_jobs, jobs_of, shard_of
+    from cinetrack.refiner_training.raw_dataset import (
+        MaskSettings,
+        WindowSettings,
+        labelled_cases,
+        unprepared,
+        write_dataset,
+    )
+    from cinetrack.sequence.grand_challenge import check_writable
+
+    raw = dataset_folders(args.output, dataset_id=args.dataset_id).raw
+    masks, windows = MaskSettings(args.perturb, args.seed), WindowSettings(args.window, args.every)
+    shard = shard_of(args.shard)
+    cases = labelled_cases(args.data)
+    if args.fold_tracker and args.folds is None:
+        raise InputError("--fold-tracker: expected --folds, the folds by which the trackers were trained, found none")
+    patients = {case.patient_id for case in cases}
+    folds = read_folds(args.folds, patients) if args.folds else deal_patients(strata_of(cases), args.seed)
+    sources = mask_sources(args.tracker, args.fold_tracker, len(folds))
+    check_writable(raw)
+    jobs = jobs_of(shard.of(cases), sources, folds)
+    failures = []
+    with tqdm(total=len(jobs), unit="case", file=sys.stderr) as bar:
+        for job, failure in do_jobs(jobs, raw, masks, args.device, args.overwrite):
+            bar.set_postfix_str(job.name, refresh=False)
+            bar.update()
+            failures += [failure] if failure else []
+    for failure in failures:
+        print(f"error: {failure.case_id}: {failure.reason}", file=sys.stderr)
+    missing = unprepared(raw, cases, sources)
+    if missing:
+        print(
+            f"{len(missing)} cases are still to be tracked, {missing[0]} first; the dataset is written after the last",
+            file=sys.stderr,
+        )
+    else:
+        samples = write_dataset(raw, cases, sources, folds, windows)
+        print(f"{raw}: {samples} samples of {len(patients)} patients in {len(folds)} folds")
+    if any(not failure.is_input for failure in failures):
+        return 1
+    return 2 if failures else 0
+
+
+def _plan(args: argparse.Namespace) -> int:
+    from cinetrack.refiner_training.planning import SmallNetwork, describe, plan_dataset
+
+    network = None
+    if args.small:
+        given: dict[str, Any] = {"features": tuple(args.features)} if args.features else {}
+        if args.patch_size:
+            sides = args.patch_size * 2 if len(args.patch_size) == 1 else args.patch_size
+            if len(sides) != 2:
+                raise InputError(f"--patch-size: expected one side or two, found {len(sides)}")
+            given["patch_size"] = tuple(sides)
+        network = SmallNetwork(**given)
+    elif args.features or args.patch_size:
+        raise InputError("--features, --patch-size: expected with --small only; nnU-Net's planner works them out")
+    plans = plan_dataset(
+        _folders(args), network, args.batch_size, args.num_processes, lambda line: print(line, file=sys.stderr)
+    )
+    print(describe(plans))
+    return 0
+
+
+def _train(args: argparse.Namespace) -> int:
+    import torch
+
+    from cinetrack.refiner_training.planning import find_plans
+    from cinetrack.refiner_training.training_run import TrainingRun, check_run, fold_settings, train_fold, train_folds
+
+    folds = [_fold(text) for text in args.fold]
+    folders = _folders(args)
+    run = TrainingRun(
+        folders,
+        find_plans(folders, args.plans),
+        args.device or ("cuda" if torch.cuda.is_available() else "cpu"),
+        args.gpus,
+        args.num_processes,
+        args.resume,
+    )
+    check_run(run, folds)
+    names = ("epochs", "iterations", "validation_iterations", "learning_rate", "validate")
+    given = {name: getattr(args, name) for name in names}
+    for fold in folds:
+        fold_settings(run, fold, given)  # raises for a bad one before anything starts
+    if args.at_once is not None and args.at_once < 1:
+        raise InputError(f"--at-once: expected 1 or more, found {args.at_once}")
+    if len(folds) == 1:
+        train_fold(run, folds[0], fold_settings(run, folds[0], given))
+        failed = []
+    else:
+        failed = train_folds(run, folds, given, args.at_once)
+    for fold in folds:
+        if fold not in failed:
+            print(run.fold_folder(fold))
+    if failed:
+        print(f"error: training failed for fold {', '.join(map(str, failed))}", file=sys.stderr)
+    return 1 if failed else 0
+
+
+def _crossvalidate(args: argparse.Namespace) -> int:
+    from cinetrack.evaluation.comparison_tables import FORMATS, comparison_tables
+    from cinetrack.refiner_training import cross_validation as cv
+    from cinetrack.refiner_training.planning import find_plans
+    from cinetrack.refiner_training.trained_model import RefinerSettings
+    from cinetrack.refiner_training.training_run import model_folder
+    from cinetrack.sequence.atomic_write import write_text_atomically
+    from cinetrack.tracking.device import choose_device, native_precision
+
+    folders = _folders(args)
+    models = model_folder(folders, find_plans(folders, args.plans))
+    candidates = [
+        RefinerSettings(f"checkpoint_{checkpoint}.pth", step, mirroring == "on")
+        for checkpoint in args.checkpoint
+        for step in args.tile_step_size
+        for mirroring in args.mirroring
+    ]
+    numbers = [_fold(text) for text in args.fold] if args.fold else None
+    planned = cv.plan_validations(folders, models, args.data, candidates, numbers, args.tracker)
+    folds = sorted({validation.fold for validation in planned})
+    print(f"folds {', '.join(map(str, folds))}", file=sys.stderr)
+    device = choose_device(args.device)
+    scores, failures = {}, []
+    with tqdm(total=sum(len(validation.cases) for validation in planned), unit="case", file=sys.stderr) as bar:
+        for validation in planned:
+            bar.set_postfix_str(f"{validation.tracker}, fold {validation.fold}, {validation.name}")
+            for _ in cv.predict(validation, folders.raw, models, args.output, device, native_precision(device)):
+                bar.update()
+            scores[validation], failed = cv.score(validation, args.output, args.workers)
+            failures += failed
+    for failure in failures:
+        print(f"error: {failure.case_id}: {failure.error}", file=sys.stderr)
+    for tracker, comparison in cv.compare(scores).items():
+        tables = comparison_tables(comparison)
+        for suffix, write in FORMATS.values():
+            write_text_atomically(args.output / tracker / f"comparison{suffix}", write(tables))
+        print(f"## {tracker}\n\n{FORMATS['markdown'][1](tables[:2])}")
+    ranked = cv.rank_candidates(scores)
+    write_text_atomically(args.output / "crossvalidation.json", cv.ranking_document(ranked))
+    for candidate in ranked:
+        print(f"{candidate.improvement:+8.3f} %  {candidate.settings}")
+    if ranked[0].improvement <= 0:
+        print("no candidate improves on the tracker alone", file=sys.stderr)
+    return 2 if failures else 0
+
+
+def _bundle(args: argparse.Namespace) -> int:
+    from cinetrack.refiner_training.planning import find_plans
+    from cinetrack.refiner_training.trained_model import RefinerSettings, bundle_refiner
+    from cinetrack.refiner_training.training_run import model_folder
+
+    folders = _folders(args)
+    settings = RefinerSettings(
+        f"checkpoint_{args.checkpoint}.pth",
+        args.tile_step_size,
+        not args.no_mirroring,
+    )
+    bundle = bundle_refiner(
+        model_folder(folders, find_plans(folders, args.plans)),
+        [_fold(text) for text in args.fold],
+        settings,
+        presets_of(args.preset),
+        args.tracker,
+        args.output,
+        args.name,
+    )
+    print(f"{bundle.folder}: {bundle.description}")
+    return 0
+
+
+def _fold(text: str) -> int | str:
+    if text != "all" and not text.isdigit():
+        raise InputError(f'--fold: expected numbers or "all", found {text}')
+    return text if text == "all" else int(text)
+
+
+ACTIONS = {
+    "split": _split,
+    "prepare": _prepare,
+    "plan": _plan,
+    "train": _train,
+    "crossvalidate": _crossvalidate,
+    "bundle": _bundle,
+}

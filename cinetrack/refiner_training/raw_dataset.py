@@ -1,0 +1,229 @@
+"""nnU-Net's raw dataset: one sample a frame, its channels the last frames' images and the tracker's masks.
+
+Every frame is one PNG, whatever the number of windows that show it: dataset.json lists each sample's files, which
+nnU-Net allows in place of its naming scheme, and its own PNG reader gives just the numbers that `FrameWindow` holds.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+import tempfile
+import zlib
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+
+from cinetrack.errors import InputError
+from cinetrack.pipeline.model import Model
+from cinetrack.refiner_training.mask_perturbation import perturb_masks
+from cinetrack.refiner_training.mask_sources import MaskSource
+from cinetrack.refiner_training.patient_folds import Folds, splits_of, write_folds
+from cinetrack.refiner_training.recorded_tracker import tracker_masks
+from cinetrack.sequence import CaseFiles, find_cases
+from cinetrack.sequence.atomic_write import write_text_atomically
+from cinetrack.sequence.image_files import write_masks
+from cinetrack.sequence.intensity import min_max_8bit
+from cinetrack.sequence.json_files import read_json
+
+# METHOD: the paper's names; nnU-Net normalises channels of unknown names by their z-score.
+IMAGE_CHANNEL, MASK_CHANNEL = "raw_image", "suggested_mask"
+LABELS = {"background": 0, "lesion": 1}
+
+
+@dataclass(frozen=True)
+class MaskSettings:
+    """What decides a case's masks beside the tracker.
+
+    Attributes:
+        perturb: share of the frames after the first whose mask is perturbed, 0 to 1.
+        seed: of the perturbation; with the case's and the tracker's name it decides it.
+    """
+
+    perturb: float = 0.0
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.perturb <= 1:
+            raise InputError(f"--perturb: expected a share from 0 to 1, found {self.perturb}")
+        if self.seed < 0:
+            raise InputError(f"--seed: expected 0 or more, found {self.seed}")
+
+    def generator(self, case_id: str, tracker: str) -> np.random.Generator:
+        """The same numbers for the same case and tracker, in whatever order cases are prepared."""
+        return np.random.default_rng([self.seed, zlib.crc32(case_id.encode()), zlib.crc32(tracker.encode())])
+
+
+@dataclass(frozen=True)
+class WindowSettings:
+    """Which frames become samples, and what a sample shows.
+
+    Attributes:
+        window: frames in a sample, the newest included.
+        every: each `every`-th frame is a sample.
+    """
+
+    window: int = 5
+    every: int = 1
+
+    def __post_init__(self) -> None:
+        for name, value in (("--window", self.window), ("--every", self.every)):
+            if value < 1:
+                raise InputError(f"{name}: expected 1 or more, found {value}")
+
+
+def labelled_cases(datasets: Sequence[Path]) -> list[CaseFiles]:
+    """The cases with labels of every frame.
+
+    Raises:
+        InputError: a dataset has none, or two datasets have cases of one name.
+    """
+    found: dict[str, CaseFiles] = {}
+    for dataset in datasets:
+        labelled = [case for case in find_cases(dataset) if case.labels_path is not None]
+        if not labelled:
+            raise InputError(f"{dataset}: expected cases with targets/<patient>_labels.mha, found none")
+        for case in labelled:
+            if case.case_id in found:
+                raise InputError(
+                    f"{dataset}: expected cases of other names than in {found[case.case_id].folder.parent}, "
+                    f"found {case.case_id} in both"
+                )
+            found[case.case_id] = case
+    return list(found.values())
+
+
+def is_prepared(raw: Path, case: CaseFiles, source: MaskSource, fingerprint: str, settings: MaskSettings) -> bool:
+    """Whether a case's masks of this very tracker are there.
+
+    Raises:
+        InputError: there are masks of another bundle, or perturbed otherwise; they must not mix.
+    """
+    path = _record_path(raw, source.name, case.case_id)
+    if not path.exists():
+        return False
+    record = read_json(path)
+    wanted = {"bundle_fingerprint": fingerprint, **asdict(settings)}
+    if not settings.perturb:
+        del wanted["seed"]  # it then decides the folds alone
+    found = {key: record.get(key) if isinstance(record, dict) else None for key in wanted}
+    if found != wanted:
+        key = next(key for key in wanted if found[key] != wanted[key])
+        raise InputError(
+            f"{path}: expected masks made with {key} {wanted[key]}, found {found[key]}; "
+            "choose another output or dataset id, or pass --overwrite"
+        )
+    return True
+
+
+def prepare_case(raw: Path, case: CaseFiles, source: MaskSource, model: Model, settings: MaskSettings) -> None:
+    """Track a case and write its frames, labels and masks, the record last. Raises InputError naming a bad file."""
+    loaded = case.read_case()
+    frames, labels = loaded.case.sequence.frames, case.read_labels()
+    if labels.shape != frames.shape:
+        raise InputError(f"{case.labels_path}: expected labels of shape {frames.shape}, found {labels.shape}")
+    masks, tracking_s = tracker_masks(loaded.case, model.tracker)
+    perturbed, episodes = perturb_masks(masks, settings.perturb, settings.generator(case.case_id, source.name))
+    write_pngs(raw / "frames" / case.case_id, np.stack([min_max_8bit(frame) for frame in frames]))
+    write_pngs(raw / "labels" / case.case_id, labels.astype(np.uint8))
+    write_pngs(raw / "masks" / source.name / case.case_id, perturbed.astype(np.uint8))
+    record_path = _record_path(raw, source.name, case.case_id)
+    write_masks(record_path.with_suffix(".mha"), masks, loaded.geometry)
+    record = {
+        "case": case.case_id,
+        "patient": case.patient_id,
+        "tracker": source.name,
+        "bundle": model.bundle.name,
+        "bundle_fingerprint": model.bundle.fingerprint,
+        "device": model.device,
+        "frames": len(frames),
+        "tracking_s": tracking_s,
+        **asdict(settings),
+        "episodes": [asdict(episode) for episode in episodes],
+    }
+    write_text_atomically(record_path, json.dumps(record, indent=1) + "\n")
+
+
+def unprepared(raw: Path, cases: Sequence[CaseFiles], sources: Sequence[MaskSource]) -> list[str]:
+    """Names of the cases and trackers whose masks are not there yet."""
+    return [
+        f"{case.case_id} ({source.name})"
+        for source in sources
+        for case in cases
+        if not _record_path(raw, source.name, case.case_id).exists()
+    ]
+
+
+def write_dataset(
+    raw: Path, cases: Sequence[CaseFiles], sources: Sequence[MaskSource], folds: Folds, settings: WindowSettings
+) -> int:
+    """Write what makes the prepared cases an nnU-Net dataset: dataset.json, and the splits by patient.
+
+    Returns:
+        The number of samples.
+    """
+    dataset: dict[str, Any] = {}
+    samples: dict[str, dict[str, Any]] = {}
+    for source in sources:
+        for case in cases:
+            frames = read_json(_record_path(raw, source.name, case.case_id))["frames"]
+            # Cases start apart, so that every phase of the window's filling is seen.
+            first = 1 + zlib.crc32(case.case_id.encode()) % settings.every
+            for frame in range(first, frames, settings.every):
+                name = f"{case.case_id}__{source.name}__{frame:04d}"
+                dataset[name] = sample_files(case.case_id, source.name, frame, settings.window)
+                samples[name] = {
+                    "patient": case.patient_id,
+                    "case": case.case_id,
+                    "tracker": source.name,
+                    "frame": frame,
+                }
+    channels = 2 * settings.window
+    dataset_json = {
+        "channel_names": {str(index): (IMAGE_CHANNEL, MASK_CHANNEL)[index % 2] for index in range(channels)},
+        "labels": LABELS,
+        "numTraining": len(dataset),
+        "file_ending": ".png",
+        "dataset": dataset,
+    }
+    splits = splits_of(folds, {name: sample["patient"] for name, sample in samples.items()})
+    write_folds(raw / "folds.json", folds)
+    for name, content in (("samples", samples), ("splits_final", splits), ("dataset", dataset_json)):
+        write_text_atomically(raw / f"{name}.json", json.dumps(content, indent=1) + "\n")
+    return len(dataset)
+
+
+def sample_files(case_id: str, tracker: str, frame: int, window: int) -> dict[str, Any]:
+    """A sample's entry in dataset.json: the files of its channels, oldest frame first, and its label's.
+
+    Before there are enough frames the first one fills the gap, as in `FrameWindow`.
+    """
+    images = []
+    for index in range(frame - window + 1, frame + 1):
+        name = f"{max(index, 0):04d}.png"
+        images += [f"frames/{case_id}/{name}", f"masks/{tracker}/{case_id}/{name}"]
+    return {"images": images, "label": f"labels/{case_id}/{frame:04d}.png"}
+
+
+def write_pngs(folder: Path, images: np.ndarray) -> None:
+    """Write (T, H, W) uint8 images as 0000.png, 0001.png, ...; the folder appears when all are written."""
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    temporary = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name}."))
+    try:
+        for index, image in enumerate(images):
+            path = temporary / f"{index:04d}.png"
+            if not cv2.imwrite(str(path), image):
+                raise OSError(f"{path}: could not be written")
+        temporary.chmod(0o755)
+        shutil.rmtree(folder, ignore_errors=True)
+        temporary.rename(folder)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+
+
+def _record_path(raw: Path, tracker: str, case_id: str) -> Path:
+    return raw / "tracked" / tracker / f"{case_id}.json"

@@ -1,0 +1,107 @@
+"""From nnU-Net's results to a bundle: the folds asked for, without what only training needs."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import tempfile
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+from cinetrack.bundle import Bundle
+from cinetrack.bundle.assembly import create_bundle
+from cinetrack.bundle.manifest import RefinerPreset, RefinerSpec
+from cinetrack.bundle.safe_weights import load_weights
+from cinetrack.errors import BundleError, InputError
+from cinetrack.sequence.json_files import read_json
+
+# What nnUNetPredictor and `load_model_folder` read; the optimiser's state is as large as the weights.
+KEPT = ("network_weights", "inference_allowed_mirroring_axes", "current_epoch")
+# Ours builds the same network; nnU-Net itself then needs nothing of ours to predict with the model.
+TRAINER_NAME = "nnUNetTrainer"
+
+
+@dataclass(frozen=True)
+class RefinerSettings:
+    """How a trained model is run: the checkpoint's file name, and the fields of `RefinerSpec`."""
+
+    checkpoint: str = "checkpoint_final.pth"
+    tile_step_size: float = 0.05
+    mirroring: bool = True
+
+    def spec(self, folder: str, folds: Sequence[int | str], window: int) -> RefinerSpec:
+        """The bundle's specification of these settings. Raises BundleError for one out of range."""
+        return RefinerSpec(folder, tuple(folds), self.checkpoint, window, self.tile_step_size, self.mirroring)
+
+    def __str__(self) -> str:
+        kind = Path(self.checkpoint).stem.removeprefix("checkpoint_")
+        return f"{kind}, step {self.tile_step_size:g}, {'mirroring' if self.mirroring else 'no mirroring'}"
+
+
+def window_of(model_folder: Path) -> int:
+    """Frames that a trained model sees, from its dataset.json: an image and a mask of each.
+
+    Raises:
+        InputError: the folder holds no model of nnU-Net, or one of an odd number of channels.
+    """
+    path = model_folder / "dataset.json"
+    if not path.exists():
+        raise InputError(f"{path}: expected a model of `cinetrack refiner train`, found none")
+    content = read_json(path)
+    channels = content.get("channel_names") if isinstance(content, dict) else None
+    if not isinstance(channels, dict) or not channels or len(channels) % 2:
+        found = len(channels) if isinstance(channels, dict) else "none"
+        raise InputError(f"{path}: expected channels in pairs of image and mask, found {found}")
+    return len(channels) // 2
+
+
+def export_model(model_folder: Path, folds: Sequence[int | str], checkpoint: str, target: Path) -> None:
+    """Copy a trained-model folder as nnU-Net reads it, with what predicting needs and no more.
+
+    Raises:
+        BundleError: a file is missing, or no checkpoint of nnU-Net.
+    """
+    target.mkdir(parents=True, exist_ok=True)
+    for name, dropped in (("dataset.json", "dataset"), ("plans.json", None)):
+        content = read_json(model_folder / name)
+        content.pop(dropped, None)
+        (target / name).write_text(json.dumps(content, indent=1) + "\n")
+    for fold in folds:
+        path = model_folder / f"fold_{fold}" / checkpoint
+        content = load_weights(path)
+        missing = [key for key in (*KEPT, "init_args") if key not in content]
+        if missing:
+            raise BundleError(f"{path}: expected a checkpoint of nnU-Net's trainer, found none of {', '.join(missing)}")
+        slim = {key: content[key] for key in KEPT}
+        slim["trainer_name"] = TRAINER_NAME
+        slim["init_args"] = {key: content["init_args"].get(key) for key in ("configuration", "fold")}
+        (target / f"fold_{fold}").mkdir()
+        torch.save(slim, target / f"fold_{fold}" / checkpoint)
+
+
+def bundle_refiner(
+    model_folder: Path,
+    folds: Sequence[int | str],
+    settings: RefinerSettings,
+    presets: Mapping[str, RefinerPreset],
+    tracker: str,
+    output: Path,
+    name: str | None = None,
+) -> Bundle:
+    """A bundle of a tracker and trained folds, loaded once to check it.
+
+    Args:
+        tracker: a bundle's folder, or what else `create_bundle` takes.
+        presets: other settings by name.
+    Raises:
+        InputError: as `create_bundle`, or there is no trained model.
+    """
+    window = window_of(model_folder)
+    spec = dataclasses.replace(settings.spec("refiner", folds, window), presets=dict(presets))
+    with tempfile.TemporaryDirectory() as temporary:
+        exported = Path(temporary) / "model"
+        export_model(model_folder, folds, settings.checkpoint, exported)
+        return create_bundle(output, tracker, None, exported, spec, name)
