@@ -115,7 +115,7 @@ def train(config: DictConfig) -> None:
     from cinetrack.finetuning.trainer import FineTuningTrainer
 
     settings = {key: value for key, value in config.trainer.items() if key != "_target_"}
-    with _process_group_environment(), _out_of_memory_explained(config), _stdout_to_stderr(), _logging_restored():
+    with _process_group_environment(), out_of_memory_explained(config), _stdout_to_stderr(), _logging_restored():
         try:
             FineTuningTrainer(**settings).run()
         finally:
@@ -169,7 +169,7 @@ def _check_overrides(made: DictConfig, model: DictConfig) -> None:
 
 
 def _check_same_run(path: Path, made: DictConfig) -> None:
-    if not path.exists():
+    if not (path.exists() and (path.parent / "last.pt").exists()):  # nothing is trained yet: begin anew
         return
     try:
         before = _settings(OmegaConf.load(path))
@@ -222,7 +222,7 @@ def _process_group_environment() -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def _out_of_memory_explained(config: DictConfig) -> Iterator[None]:
+def out_of_memory_explained(config: DictConfig) -> Iterator[None]:
     try:
         yield
     except (MemoryError, RuntimeError) as error:  # torch's own are RuntimeErrors

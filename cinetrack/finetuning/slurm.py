@@ -20,7 +20,7 @@ from submitit.core.utils import FailedJobError, FailedSubmissionError
 from training.train import SubmititRunner
 
 from cinetrack.errors import InputError
-from cinetrack.finetuning.run import _out_of_memory_explained
+from cinetrack.finetuning.run import out_of_memory_explained
 
 LOGS = "slurm"  # in the run's folder: submitit's scripts, and what the job printed
 MAX_PORT = 65535
@@ -125,7 +125,7 @@ class FineTuningJob(SubmititRunner):
 
     def run_trainer(self) -> None:
         """Train, or go on from last.pt, as the rank that the job's environment names."""
-        with _out_of_memory_explained(self.cfg):
+        with out_of_memory_explained(self.cfg):
             super().run_trainer()
 
 

@@ -88,7 +88,8 @@ def test_a_finished_run_is_left_as_it_is(finished_run, short_run_words, tmp_path
 def test_a_run_is_not_resumed_with_other_settings(words, named, finished_run, short_run_words, tmp_path, capsys):
     run = tmp_path / "run"
     run.mkdir()
-    shutil.copy(finished_run / "training.yaml", run)
+    for name in ("training.yaml", "last.pt"):
+        shutil.copy(finished_run / name, run)
     assert main(["finetune", *short_run_words, "-o", str(run), *words]) == 2
     message = capsys.readouterr().err
     assert "expected the settings that the run began with" in message and named in message
@@ -106,9 +107,18 @@ def test_a_refused_run_leaves_the_architecture_beside_the_checkpoints_alone(
     assert (run / "tracker.yaml").read_bytes() == (finished_run / "tracker.yaml").read_bytes()
 
 
+def test_a_run_that_has_trained_nothing_yet_takes_other_settings(finished_run, short_run_words, tmp_path):
+    run = tmp_path / "run"
+    run.mkdir()
+    shutil.copy(finished_run / "training.yaml", run)
+    assert main(["finetune", *short_run_words, "-o", str(run), "--lr", "2e-3"]) == 0
+    assert "base_lr: 0.002" in (run / "training.yaml").read_text()
+
+
 def test_settings_that_cannot_be_read_are_an_error(finished_run, short_run_words, tmp_path, capsys):
     run = tmp_path / "run"
     run.mkdir()
+    (run / "last.pt").touch()
     (run / "training.yaml").write_text("trainer: [")
     assert main(["finetune", *short_run_words, "-o", str(run)]) == 2
     assert "training.yaml: expected the settings of a run" in capsys.readouterr().err
