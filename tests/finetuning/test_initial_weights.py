@@ -17,7 +17,7 @@ from cinetrack.sequence.intensity import min_max_8bit
 from cinetrack.tracking.sam2.architecture import build_network
 from cinetrack.tracking.sam2.tracker import Sam2Tracker
 
-DEFAULT = REPOSITORY / "resources/default"
+SAM2_MINI = REPOSITORY / "resources/training/sam2-mini"
 MULTIMASK = REPOSITORY / "resources/training/tracker.yaml"
 
 
@@ -28,7 +28,7 @@ def single_mask_bundle(tmp_path_factory) -> Path:
     document = OmegaConf.load(MULTIMASK)
     document.model.update({"multimask_output_in_sam": False, "multimask_output_for_tracking": False})
     OmegaConf.save(document, folder / "single.yaml")
-    weights = starting_point(str(DEFAULT), None, 1).weights
+    weights = starting_point(str(SAM2_MINI), None, 1).weights
     untrained = untrained_weights("single.yaml", folder, 7)
     for name, value in weights.items():
         if any(f"output_hypernetworks_mlps.{index}." in name for index in (1, 2, 3)):

@@ -11,6 +11,7 @@ import pytest
 import torch
 from omegaconf import OmegaConf
 from submitit import LocalJob
+from tiny import write_tiny_config
 
 from cinetrack.cli.main import main
 from cinetrack.errors import InputError
@@ -25,7 +26,7 @@ LOCAL = "cluster: local\ngpus_per_node: 0\ntimeout_hour: 0.5\n"
 def submission(folder: Path, settings: str, *more: str) -> list[str]:
     """Words of a command that submits a tiny run."""
     (folder / "slurm.yaml").write_text(settings)
-    words = f"finetune --phantom-clips 4 --init scratch --config {ROOT}/resources/training/tracker.yaml --image-size 64"
+    words = f"finetune --phantom-clips 4 --init scratch --config {write_tiny_config(folder / 'tiny.yaml')}"
     words += f" --clip-frames 3 --workers 0 -o {folder}/run --slurm {folder}/slurm.yaml"
     return [*words.split(), *more]
 

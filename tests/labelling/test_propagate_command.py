@@ -80,7 +80,7 @@ def test_every_labelled_sequence_becomes_masks_scores_and_meta_data(tmp_path, da
         )
         meta = json.loads((out / case_id / "meta.json").read_text())
         assert meta["accepted_frames"] == list(range(8)) and meta["label"]["user"] == "anna"
-        assert meta["case_id"] == case_id and meta["bundle"] == "sam2-mini" and len(meta["bundle_fingerprint"]) == 64
+        assert meta["case_id"] == case_id and meta["bundle"] == "sam2-phantom" and len(meta["bundle_fingerprint"]) == 64
 
 
 def test_a_second_run_does_only_what_is_new(tmp_path, dataset, store, moving_disc):
