@@ -79,7 +79,7 @@ def test_sam2_embeds_a_frame_once_for_all_its_boxes(monkeypatch, moving_disc):
     calls = []
     embed = Sam2Session._embed
     monkeypatch.setattr(Sam2Session, "_embed", lambda self, frame: calls.append(1) or embed(self, frame))
-    model = load_model(open_bundle(RESOURCES / "default"), "cpu")
+    model = load_model(open_bundle(RESOURCES / "training/sam2-mini"), "cpu")
     begun = Sam2Segmenter(model.tracker).begin(moving_disc[0][0])
     found = [begun.segment(box) for box in (BOX, BoxPrompt(10, 10, 45, 45), BOX)]
     assert len(calls) == 1
