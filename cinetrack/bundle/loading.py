@@ -5,10 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from cinetrack.bundle.manifest import Bundle, RegistrationSpec, Sam2Spec, StaticSpec, open_bundle
+from cinetrack.bundle.manifest import Bundle, RefinerSpec, RegistrationSpec, Sam2Spec, StaticSpec, open_bundle
 from cinetrack.tracking.protocol import Tracker
 
 if TYPE_CHECKING:
+    import torch
+
     from cinetrack.refinement.refiner import Refiner
 
 
@@ -49,17 +51,23 @@ def load_refiner(bundle: Bundle, device: str = "cpu") -> Refiner | None:
     spec = bundle.refiner
     if spec is None:
         return None
-    from cinetrack.refinement.refiner import Refiner
     from cinetrack.tracking.device import choose_device, native_precision
 
     chosen = choose_device(device)
+    return refiner_as_set(bundle.folder / spec.folder, spec, chosen, native_precision(chosen))
+
+
+def refiner_as_set(folder: Path, spec: RefinerSpec, device: torch.device, dtype: torch.dtype) -> Refiner:
+    """The nnU-Net trained-model folder `folder`, run as `spec` sets it. Raises BundleError where it cannot be."""
+    from cinetrack.refinement.refiner import Refiner
+
     return Refiner.load(
-        bundle.folder / spec.folder,
+        folder,
         folds=spec.folds,
         checkpoint=spec.checkpoint,
         window=spec.window,
         tile_step_size=spec.tile_step_size,
         mirroring=spec.mirroring,
-        device=chosen,
-        dtype=native_precision(chosen),
+        device=device,
+        dtype=dtype,
     )

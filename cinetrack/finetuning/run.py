@@ -223,6 +223,7 @@ def _process_group_environment() -> Iterator[None]:
 
 @contextlib.contextmanager
 def out_of_memory_explained(config: DictConfig) -> Iterator[None]:
+    """Turn memory that ran out into an InputError that says which settings to lower."""
     try:
         yield
     except (MemoryError, RuntimeError) as error:  # torch's own are RuntimeErrors

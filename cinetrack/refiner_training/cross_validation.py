@@ -25,6 +25,7 @@ import torch
 
 from cinetrack.bundle import Bundle
 from cinetrack.bundle.checksum import sha256_of
+from cinetrack.bundle.loading import refiner_as_set
 from cinetrack.errors import InputError
 from cinetrack.evaluation.case_processes import in_processes
 from cinetrack.evaluation.comparison import Comparison, ModelSummary, compare_models
@@ -33,7 +34,6 @@ from cinetrack.evaluation.metrics_file import MetricsFile, metrics_document, rea
 from cinetrack.pipeline.model import Model
 from cinetrack.pipeline.prediction_record import RECORD_NAME, Seconds, is_done, write_record
 from cinetrack.pipeline.track_case import track_whole
-from cinetrack.refinement.refiner import Refiner
 from cinetrack.refiner_training.dataset_folders import DatasetFolders, patients_of, read_samples
 from cinetrack.refiner_training.patient_folds import read_folds
 from cinetrack.refiner_training.raw_dataset import labelled_cases
@@ -157,7 +157,8 @@ def predict(
         model = Model(bundle, RecordedTracker(validation.tracker, masks), None, str(device))
         if not is_done(folder / case.case_id, model):
             if settings is not None and refiner is None:
-                refiner = _load(model_folder, validation.fold, settings, device, dtype)
+                spec = settings.spec("refiner", (validation.fold,), window_of(model_folder))
+                refiner = refiner_as_set(model_folder, spec, device, dtype)
             ready = replace(model, refiner=refiner)
             _predict_case(case, folder / case.case_id, ready, masks.shape, record["tracking_s"])
         yield case.case_id
@@ -264,19 +265,3 @@ def _trained_folds(model_folder: Path, folds: int, checkpoints: Sequence[str]) -
     if not found:
         raise InputError(f"{model_folder}: expected a fold with {' and '.join(checkpoints)}, found none")
     return found
-
-
-def _load(
-    model_folder: Path, fold: int, settings: RefinerSettings, device: torch.device, dtype: torch.dtype
-) -> Refiner:
-    spec = settings.spec("refiner", (fold,), window_of(model_folder))
-    return Refiner.load(
-        model_folder,
-        folds=spec.folds,
-        checkpoint=spec.checkpoint,
-        window=spec.window,
-        tile_step_size=spec.tile_step_size,
-        mirroring=spec.mirroring,
-        device=device,
-        dtype=dtype,
-    )
