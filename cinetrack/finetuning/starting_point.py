@@ -10,8 +10,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from cinetrack.bundle import open_bundle
 from cinetrack.bundle.manifest import Sam2Spec
-from cinetrack.bundle.safe_weights import load_weights
-from cinetrack.errors import BundleError, InputError
+from cinetrack.errors import InputError
 from cinetrack.finetuning.initial_weights import teach_multimask_tokens, untrained_weights
 from cinetrack.sequence.atomic_write import write_text_atomically
 from cinetrack.tracking.sam2.architecture import (
@@ -20,6 +19,7 @@ from cinetrack.tracking.sam2.architecture import (
     is_published_config,
     load_weights_into,
     read_architecture,
+    read_weights,
 )
 
 # The one list of short names: what --config takes -> sam2's configuration.
@@ -41,13 +41,11 @@ class StartingPoint:
         config: file name of one of sam2's own configurations, or of a yaml inside `folder`.
         folder: where a yaml lies.
         weights: name -> tensor, fitting the architecture.
-        source: where the weights come from, for the records.
     """
 
     config: str
     folder: Path
     weights: dict[str, torch.Tensor]
-    source: str
 
     @property
     def is_published(self) -> bool:
@@ -75,7 +73,7 @@ def starting_point(init: str, config: str | None, seed: int) -> StartingPoint:
     if init == SCRATCH:
         if name is None:
             raise InputError("--config: expected an architecture to train from scratch, found none")
-        return StartingPoint(name, folder, untrained_weights(name, folder, seed), SCRATCH)
+        return StartingPoint(name, folder, untrained_weights(name, folder, seed))
     path = Path(init)
     single_mask = False
     if path.is_dir():
@@ -95,15 +93,13 @@ def starting_point(init: str, config: str | None, seed: int) -> StartingPoint:
             f"{path}: expected --config with a checkpoint of this name; it can be guessed for "
             f"{', '.join(PUBLISHED_CONFIGS)} only"
         )
-    weights = load_weights(path).get("model")
-    if not isinstance(weights, dict):
-        raise BundleError(f'{path}: expected SAM2 weights under the key "model", found no such key')
+    weights = read_weights(path)
     network = build_network(name, folder)
     load_weights_into(network, weights, path)
     architecture = read_architecture(name, folder)
     if single_mask and architecture.get("multimask_output_in_sam"):
         teach_multimask_tokens(network, seed)
-    return StartingPoint(name, folder, network.state_dict(), str(path))
+    return StartingPoint(name, folder, network.state_dict())
 
 
 def write_config_copy(architecture: DictConfig, run: Path) -> None:

@@ -19,6 +19,7 @@ from sam2.modeling.position_encoding import PositionEmbeddingSine
 from sam2.modeling.sam2_base import SAM2Base
 from yaml import YAMLError
 
+from cinetrack.bundle.safe_weights import load_weights
 from cinetrack.errors import BundleError
 
 # sam2's own SAM2.1 configurations, by the names that Meta's checkpoints go by.
@@ -98,6 +99,18 @@ def build_network(config: str, folder: Path) -> SAM2Base:
         if isinstance(module, PositionEmbeddingSine):
             module.cache.clear()
     return network.eval()
+
+
+def read_weights(checkpoint: Path) -> dict[str, Any]:
+    """The weights of Meta's file, or of one that SAM2's trainer wrote, by name, without executing code from it.
+
+    Raises:
+        BundleError: the file is unusable, or has no weights under "model".
+    """
+    weights = load_weights(checkpoint).get("model")
+    if not isinstance(weights, dict):
+        raise BundleError(f'{checkpoint}: expected SAM2 weights under the key "model", found no such key')
+    return weights
 
 
 def load_weights_into(network: SAM2Base, weights: dict[str, Any], path: Path) -> None:

@@ -16,8 +16,6 @@ import numpy as np
 import torch
 from sam2.modeling.sam2_base import SAM2Base
 
-from cinetrack.bundle.safe_weights import load_weights
-from cinetrack.errors import BundleError
 from cinetrack.tracking.protocol import (
     MaskPrompt,
     Prompt,
@@ -27,7 +25,7 @@ from cinetrack.tracking.protocol import (
     check_prompt,
     check_target,
 )
-from cinetrack.tracking.sam2.architecture import build_network, load_weights_into
+from cinetrack.tracking.sam2.architecture import build_network, load_weights_into, read_weights
 from cinetrack.tracking.sam2.image_transform import (
     frame_to_tensor,
     logits_to_frame,
@@ -68,10 +66,7 @@ class Sam2Tracker:
             BundleError: names the file, what was expected and what was found.
         """
         network = build_network(config, folder)
-        weights = load_weights(checkpoint).get("model")
-        if not isinstance(weights, dict):
-            raise BundleError(f'{checkpoint}: expected SAM2 weights under the key "model", found no such key')
-        load_weights_into(network, weights, checkpoint)
+        load_weights_into(network, read_weights(checkpoint), checkpoint)
         return cls(network, device, dtype)
 
     def start(
