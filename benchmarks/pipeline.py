@@ -140,7 +140,9 @@ def case_of(folder: Path, length: int) -> tuple[np.ndarray, np.ndarray]:
 def track_ours(bundle: Path, frames: np.ndarray, mask: np.ndarray, device: str) -> tuple[np.ndarray, float]:
     from cinetrack import load_tracker
 
-    session = load_tracker(bundle, device).start(frames[0], mask)
+    tracker = load_tracker(bundle, device)
+    tracker = getattr(tracker, "inner", tracker)  # stock SAM2 knows no region: whole frames for both
+    session = tracker.start(frames[0], mask)
     masks = [mask]
     for index, frame in enumerate(frames[1:], 1):
         if index == WARM_UP:

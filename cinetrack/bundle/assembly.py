@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import tempfile
+from dataclasses import replace
 from pathlib import Path
 
 from cinetrack.bundle.checksum import sha256_of
@@ -34,6 +35,7 @@ def create_bundle(
     refiner: RefinerSpec | None = None,
     name: str | None = None,
     box_segmenter: str | None = None,
+    region_px: int | None = None,
 ) -> Bundle:
     """Copy weights and configuration into a new bundle at `folder`, and load it once to check it.
 
@@ -46,6 +48,8 @@ def create_bundle(
         name: of the bundle; its folder's by default.
         box_segmenter: what turns a labeller's box into a mask; None for that of the bundle whose tracker is taken, or
             `Bundle.segmenter`'s default.
+        region_px: side of the target's surroundings that SAM2 is shown; None for whole frames, or for what the bundle
+            says whose tracker is taken.
     Raises:
         InputError: `folder` is taken, or a file is missing.
         BundleError: the weights do not fit the configuration, or the refiner cannot be run as set.
@@ -62,6 +66,8 @@ def create_bundle(
             box_segmenter = box_segmenter or source.box_segmenter
         else:
             spec = _add_tracker(draft, tracker, tracker_config)
+        if region_px is not None:
+            spec = _in_region(spec, region_px)
         check_box_segmenter(box_segmenter, spec)
         refiner_spec = None if refiner_folder is None else _add_refiner(draft, refiner_folder, refiner)
         sums = {file: sha256_of(draft / file) for file in needed_files(spec, refiner_spec)}
@@ -90,6 +96,12 @@ def _bundle_at(tracker: str) -> Bundle | None:
     return open_bundle(folder) if tracker not in WEIGHTLESS and (folder / MANIFEST_NAME).is_file() else None
 
 
+def _in_region(spec: TrackerSpec, region_px: int) -> TrackerSpec:
+    if not isinstance(spec, Sam2Spec):
+        raise InputError(f"region: expected none with a {spec.kind} tracker, found {region_px}")
+    return replace(spec, region_px=region_px)
+
+
 def _copy_tracker(draft: Path, source: Bundle, config: str | None) -> TrackerSpec:
     if config is not None:
         raise InputError(f"tracker configuration: expected none with the bundle {source.folder}, found {config}")
@@ -104,17 +116,12 @@ def _add_tracker(draft: Path, tracker: str, config: str | None) -> TrackerSpec:
         if config is not None:
             raise InputError(f"tracker configuration: expected none with {tracker}, found {config}")
         return WEIGHTLESS[tracker]
-    from cinetrack.tracking.sam2.architecture import PUBLISHED_CONFIGS, is_published_config
+    from cinetrack.tracking.sam2.architecture import PUBLISHED_CONFIGS, guess_config, is_published_config
 
     checkpoint = Path(tracker)
     if not checkpoint.is_file():
         raise InputError(f"{checkpoint}: expected a SAM2 checkpoint (or registration, or static), found none")
-    config = config or PUBLISHED_CONFIGS.get(checkpoint.name)
-    if config is None:
-        raise InputError(
-            f"{checkpoint}: expected --tracker-config with a checkpoint of this name; it can be guessed for "
-            f"{', '.join(PUBLISHED_CONFIGS)} only"
-        )
+    config = config or guess_config(checkpoint, "--tracker-config")
     shutil.copyfile(checkpoint, draft / checkpoint.name)
     if is_published_config(config):
         return Sam2Spec(config, checkpoint.name)

@@ -38,12 +38,14 @@ def load_tracker(bundle: Path | str | Bundle, device: str = "cpu") -> Tracker:
             return RegistrationTracker(spec.settings)
         case Sam2Spec():
             from cinetrack.tracking.device import choose_device, native_precision
+            from cinetrack.tracking.region import RegionTracker
             from cinetrack.tracking.sam2.tracker import Sam2Tracker
 
             chosen = choose_device(device)
-            return Sam2Tracker.load(
+            sam2 = Sam2Tracker.load(
                 spec.config, opened.folder / spec.checkpoint, opened.folder, chosen, native_precision(chosen)
             )
+            return sam2 if spec.region_px is None else RegionTracker(sam2, spec.region_px)
 
 
 def load_refiner(bundle: Bundle, device: str = "cpu") -> Refiner | None:

@@ -1,8 +1,8 @@
 """`bundle.json`: what a model bundle holds and how it is to be run.
 
 {"name": ...,
- "tracker": {"kind": "sam2", "config": ..., "checkpoint": ...} | {"kind": "registration", ...settings}
-          | {"kind": "static"},
+ "tracker": {"kind": "sam2", "config": ..., "checkpoint": ..., "region_px": ...} | {"kind": "static"}
+          | {"kind": "registration", ...settings},                             (region_px may be left out)
  "refiner": null | {"folder", "folds", "checkpoint", "window", "tile_step_size", "mirroring",
                     "presets": {name: {"tile_step_size", "mirroring"}}},   (presets may be left out)
  "box_segmenter": "sam2" | "grabcut" | "random_walker",   (may be left out: see `Bundle.segmenter`)
@@ -22,6 +22,7 @@ from typing import Any
 from cinetrack.bundle.checksum import sha256_of
 from cinetrack.errors import BundleError, InputError
 from cinetrack.sequence.json_files import read_json
+from cinetrack.tracking.region import check_region
 from cinetrack.tracking.registration import RegistrationSettings
 
 MANIFEST_NAME = "bundle.json"
@@ -46,11 +47,22 @@ class RegistrationSpec:
 
 @dataclass(frozen=True)
 class Sam2Spec:
-    """SAM2: the name of one of sam2's own configurations or a yaml in the bundle, and a checkpoint in the bundle."""
+    """SAM2.
+
+    Attributes:
+        config: the name of one of sam2's own configurations, or of a yaml in the bundle.
+        checkpoint: in the bundle.
+        region_px: side of the target's surroundings that it is shown; None for whole frames, as in the paper.
+    """
 
     config: str
     checkpoint: str
+    region_px: int | None = None
     kind: str = "sam2"
+
+    def __post_init__(self) -> None:
+        if self.region_px is not None:
+            check_region(self.region_px)
 
 
 TrackerSpec = StaticSpec | RegistrationSpec | Sam2Spec
@@ -218,6 +230,8 @@ def manifest_of(
     """The text of a `bundle.json`; `files` maps relative paths to sha256."""
     settings = dataclasses.asdict(tracker)
     settings = {"kind": settings.pop("kind"), **settings.pop("settings", {}), **settings}
+    if settings.get("region_px", 0) is None:
+        del settings["region_px"]
     document = {
         "name": name,
         "tracker": settings,
@@ -259,11 +273,14 @@ def _read_tracker(value: Any) -> TrackerSpec:
     if kind not in kinds:
         raise BundleError(f"tracker.kind: expected one of {', '.join(kinds)}, found {kind!r}")
     if kind == "sam2":
-        _expect_keys(value, "tracker", ("kind", "config", "checkpoint"), optional=())
+        _expect_keys(value, "tracker", ("kind", "config", "checkpoint"), optional=("region_px",))
         for key in ("config", "checkpoint"):
             if not isinstance(value[key], str):
                 raise BundleError(f"tracker.{key}: expected a file name, found {value[key]!r}")
-        return Sam2Spec(_inside(value["config"]), _inside(value["checkpoint"]))
+        try:
+            return Sam2Spec(_inside(value["config"]), _inside(value["checkpoint"]), value.get("region_px"))
+        except InputError as error:
+            raise BundleError(f"tracker.region_px: {error}") from None
     if kind == "static":
         _expect_keys(value, "tracker", ("kind",), optional=())
         return StaticSpec()
@@ -312,9 +329,7 @@ def _read_refiner(value: Any) -> RefinerSpec:
 
 
 def _check_pace(where: str, tile_step_size: Any, mirroring: Any) -> None:
-    if isinstance(tile_step_size, bool) or not (
-        isinstance(tile_step_size, (int, float)) and 0 < tile_step_size <= 1
-    ):
+    if isinstance(tile_step_size, bool) or not (isinstance(tile_step_size, (int, float)) and 0 < tile_step_size <= 1):
         raise BundleError(f"{where}.tile_step_size: expected a fraction in (0, 1], found {tile_step_size}")
     if not isinstance(mirroring, bool):
         raise BundleError(f"{where}.mirroring: expected true or false, found {mirroring}")

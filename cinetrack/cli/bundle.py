@@ -17,6 +17,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     create = actions.add_parser("create", help="assemble a bundle from weights and check it")
     create.add_argument("--tracker", required=True, help="a SAM2 checkpoint, registration, static, or a bundle")
     create.add_argument("--tracker-config", help="one of sam2's own SAM2.1 configurations, or a yaml of that schema")
+    create.add_argument("--region", type=int, metavar="PX", help="side of the surroundings that SAM2 is shown")
     create.add_argument("--refiner", type=Path, metavar="FOLDER", help="an nnU-Net trained-model folder")
     create.add_argument("--folds", default="0", help='folds to average, as 0,1,2 or "all" (default 0)')
     create.add_argument("--refiner-checkpoint", default="checkpoint_final.pth", help="file name within each fold")
@@ -48,7 +49,14 @@ def run(args: argparse.Namespace) -> int:
                 presets=presets_of(args.preset),
             )
         bundle = create_bundle(
-            args.output, args.tracker, args.tracker_config, args.refiner, refiner, args.name, args.box_segmenter
+            args.output,
+            args.tracker,
+            args.tracker_config,
+            args.refiner,
+            refiner,
+            args.name,
+            args.box_segmenter,
+            args.region,
         )
     print(f"{bundle.folder}: {bundle.description}")
     return 0

@@ -29,6 +29,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--epochs", type=int, default=default["epochs"])
     add("--image-size", type=int, metavar="PX", help="side the frames are resized to; the architecture's by default")
     add("--inference-size", type=int, metavar="PX", help="the same for validation and the checkpoints' tracker.yaml")
+    add("--inference-region", type=int, metavar="PX", help="validate in the target's surroundings, not whole frames")
     add("--clip-frames", type=int, default=default["clip_frames"])
     add("--max-objects", type=int, default=default["max_objects"], help="of a clip")
     add("--batch-clips", type=int, default=default["batch_clips"], help="clips at a time on one device")
@@ -61,6 +62,7 @@ def run(args: argparse.Namespace) -> int:
     recipe = Recipe(
         image_size_px=args.image_size,
         inference_size_px=args.inference_size,
+        inference_region_px=args.inference_region,
         epochs=args.epochs,
         clip_frames=args.clip_frames,
         max_objects=args.max_objects,

@@ -55,9 +55,7 @@ def _add_split(parser: argparse.ArgumentParser) -> None:
 
 def _add_prepare(parser: argparse.ArgumentParser) -> None:
     _add_data(parser)
-    parser.add_argument(
-        "--tracker", type=Path, action="append", default=[], metavar="BUNDLE", help="may be repeated"
-    )
+    parser.add_argument("--tracker", type=Path, action="append", default=[], metavar="BUNDLE", help="may be repeated")
     parser.add_argument(
         "--fold-tracker",
         type=Path,

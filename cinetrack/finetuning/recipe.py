@@ -11,6 +11,7 @@ from pathlib import Path
 
 from cinetrack.errors import InputError
 from cinetrack.phantom.clips import ClipConfig
+from cinetrack.tracking.region import check_region
 
 PRECISIONS = ("auto", "float32", "bfloat16", "float16")
 
@@ -44,6 +45,7 @@ class Recipe:
         image_size_px: side of the square the network sees; None for the architecture's own.
         inference_size_px: the same for validation and the run's tracker.yaml; None for the training's. Small clips
             can be trained on as if cut from larger pictures.
+        inference_region_px: side of the target's surroundings that validation tracks in; None for whole frames.
         epochs: passes over the clips.
         clip_frames: consecutive frames a clip.
         max_objects: of a clip, drawn where it has more.
@@ -59,6 +61,7 @@ class Recipe:
 
     image_size_px: int | None = None
     inference_size_px: int | None = None
+    inference_region_px: int | None = None
     epochs: int = 40
     clip_frames: int = 8
     max_objects: int = 3
@@ -92,6 +95,8 @@ class Recipe:
         for size_px in (self.image_size_px, self.inference_size_px):
             if size_px is not None and size_px < 64:
                 raise InputError(f"image size: expected 64 or more, found {size_px}")
+        if self.inference_region_px is not None:
+            check_region(self.inference_region_px)
         if self.seed < 0:
             raise InputError(f"seed: expected 0 or more, found {self.seed}")
         if self.precision not in PRECISIONS:

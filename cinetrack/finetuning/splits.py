@@ -11,6 +11,7 @@ import numpy as np
 from cinetrack.errors import InputError
 from cinetrack.finetuning.training_case import TrainingCase
 from cinetrack.sequence import CaseFiles, find_cases
+from cinetrack.sequence.trackrad_dataset import check_each_once
 
 
 @dataclass(frozen=True)
@@ -45,7 +46,7 @@ def split_patients(
     patients = sorted({case.case.patient_id for case in cases})
     if validation_folders:
         found = held_out_cases(validation_folders, None)
-        _check_unique(found)  # scores are kept by case id
+        check_each_once(found)  # scores are kept by case id
         held_out = {case.patient_id for case in found}
         if not held_out:
             listed = ", ".join(map(str, validation_folders))
@@ -75,14 +76,3 @@ def held_out_cases(folders: Sequence[Path], patients: Sequence[str] | None) -> l
         and case.first_label_path is not None
         and (patients is None or case.patient_id in patients)
     ]
-
-
-def _check_unique(cases: Sequence[CaseFiles]) -> None:
-    seen: dict[str, CaseFiles] = {}
-    for case in cases:
-        if case.case_id in seen:
-            raise InputError(
-                f"{case.folder}: expected each case to validate with once, "
-                f"found {case.case_id} in {seen[case.case_id].folder} too"
-            )
-        seen[case.case_id] = case

@@ -14,8 +14,8 @@ from cinetrack.errors import InputError
 from cinetrack.finetuning.initial_weights import teach_multimask_tokens, untrained_weights
 from cinetrack.sequence.atomic_write import write_text_atomically
 from cinetrack.tracking.sam2.architecture import (
-    PUBLISHED_CONFIGS,
     build_network,
+    guess_config,
     is_published_config,
     load_weights_into,
     read_architecture,
@@ -87,12 +87,7 @@ def starting_point(init: str, config: str | None, seed: int) -> StartingPoint:
         path = bundle.folder / bundle.tracker.checkpoint
     elif not path.is_file():
         raise InputError(f'{path}: expected a SAM2 checkpoint, a bundle\'s folder or "{SCRATCH}", found none')
-    name = name or PUBLISHED_CONFIGS.get(path.name)
-    if name is None:
-        raise InputError(
-            f"{path}: expected --config with a checkpoint of this name; it can be guessed for "
-            f"{', '.join(PUBLISHED_CONFIGS)} only"
-        )
+    name = name or guess_config(path, "--config")
     weights = read_weights(path)
     network = build_network(name, folder)
     load_weights_into(network, weights, path)

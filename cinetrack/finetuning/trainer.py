@@ -44,8 +44,8 @@ class FineTuningTrainer(Trainer):
     Args:
         accumulate: batches of one optimiser step.
         start: `init` and `config` of `starting_point`; not read where the run has a last.pt.
-        validation: `folders` and `patients` of the held-out cases, and the `config` and its folder that the pipeline
-            builds the network from.
+        validation: `folders` and `patients` of the held-out cases, the `config` and its folder that the pipeline
+            builds the network from, and the `region_px` that it tracks in, or None.
         Everything else: as `training.trainer.Trainer`.
     """
 
@@ -59,7 +59,8 @@ class FineTuningTrainer(Trainer):
         self._log = RunLog(run, int(os.environ["RANK"]))
         cases = held_out_cases([Path(folder) for folder in validation["folders"]], validation["patients"])
         place = validation["config"], Path(validation["config_folder"])
-        self._validation = Validation(cases, *place, run, settings["accelerator"]) if cases else None
+        region_px = validation["region_px"]
+        self._validation = Validation(cases, *place, run, settings["accelerator"], region_px) if cases else None
         training.trainer.log_env_variables = _no_log  # upstream's writes the whole environment, passwords and all
         if settings["accelerator"] == "cpu":
             training.trainer.MemMeter = _NoMemory  # upstream's asks CUDA, and fails where there is none

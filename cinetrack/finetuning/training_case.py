@@ -15,6 +15,7 @@ from cinetrack.sequence import CaseFiles, find_cases
 from cinetrack.sequence.image_files import read_index_masks, read_series
 from cinetrack.sequence.intensity import min_max_8bit
 from cinetrack.sequence.json_files import read_json
+from cinetrack.sequence.trackrad_dataset import check_each_once
 
 logger = logging.getLogger(__name__)
 
@@ -57,9 +58,7 @@ class TrainingCase:
             )
         accepted = np.arange(len(frames)) if self.accepted_frames is None else np.array(self.accepted_frames, dtype=int)
         if len(accepted) and accepted.max() >= len(frames):
-            raise InputError(
-                f"{self.masks_path}: expected accepted frames among {len(frames)}, found {accepted.max()}"
-            )
+            raise InputError(f"{self.masks_path}: expected accepted frames among {len(frames)}, found {accepted.max()}")
         return np.stack([min_max_8bit(frame) for frame in frames]), objects, accepted
 
 
@@ -70,20 +69,15 @@ def training_cases(folders: Sequence[Path], pseudo_labels: Sequence[Path] = ()) 
         InputError: a folder holds no case, two cases have one name, nothing is labelled, or pseudo-labels are of a
             series that none of the folders has.
     """
-    cases: dict[str, CaseFiles] = {}
-    for folder in folders:
-        for case in find_cases(folder):
-            if case.case_id in cases:
-                raise InputError(
-                    f"{case.folder}: expected each case once, found {case.case_id} in {cases[case.case_id].folder} too"
-                )
-            cases[case.case_id] = case
+    listed = [case for folder in folders for case in find_cases(folder)]
+    check_each_once(listed)
+    cases = {case.case_id: case for case in listed}
     found = [TrainingCase(case, case.labels_path) for case in cases.values() if case.labels_path is not None]
     for folder in pseudo_labels:
         found += _pseudo_labelled(folder, cases)
     if not found:
-        listed = ", ".join(map(str, (*folders, *pseudo_labels))) or "no folder"
-        raise InputError(f"{listed}: expected a case with labels of every frame, or pseudo-labels, found none")
+        names = ", ".join(map(str, (*folders, *pseudo_labels))) or "no folder"
+        raise InputError(f"{names}: expected a case with labels of every frame, or pseudo-labels, found none")
     return sorted(found, key=lambda case: (case.case.case_id, case.is_pseudo_labelled))
 
 

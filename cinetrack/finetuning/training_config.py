@@ -117,6 +117,7 @@ def training_config(
         "patients": list(split.validation),
         "config": validation_config[0],
         "config_folder": validation_config[1],
+        "region_px": recipe.inference_region_px,
     }
     trainer.model = model
     trainer.data.train.datasets = _datasets(config, recipe, data, split.training, run)

@@ -1,15 +1,11 @@
 """Validation with the real streaming pipeline: the challenge's metrics on held-out cases, against the start.
 
-The paper chooses the checkpoint with the greatest improvement over zero-shot on the challenge's metrics. Written down
-here: each metric's mean over the cases is compared with the starting checkpoint's, the change in percent of it counts
-positive where it is for the better, and the mean over the metrics is the improvement. Metrics whose start is 0 or no
-finite number are left out of the mean. Where one that counts is no finite number now, the improvement is minus
-infinity: such a checkpoint is never the best. Of equal improvements the earlier checkpoint is kept.
+The checkpoint with the greatest improvement over the start is the best, by the rule of
+`cinetrack.evaluation.improvement`; of equal ones the earlier.
 """
 
 from __future__ import annotations
 
-import math
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -20,6 +16,7 @@ import torch
 
 from cinetrack.errors import InputError
 from cinetrack.evaluation.case_metrics import case_metrics
+from cinetrack.evaluation.improvement import improvement_percent, mean_accuracy
 from cinetrack.evaluation.metric_names import ACCURACY
 from cinetrack.evaluation.truth import read_truth
 from cinetrack.finetuning.tables import read_table, write_table
@@ -27,7 +24,9 @@ from cinetrack.pipeline.track_case import track_whole
 from cinetrack.report.outlines import outlines
 from cinetrack.sequence import CaseFiles
 from cinetrack.sequence.intensity import min_max_8bit
+from cinetrack.tracking import Tracker
 from cinetrack.tracking.device import native_precision
+from cinetrack.tracking.region import RegionTracker
 from cinetrack.tracking.sam2.architecture import build_network
 from cinetrack.tracking.sam2.tracker import Sam2Tracker
 
@@ -69,13 +68,23 @@ class Validation:
         cases: with labels of every frame.
         config, config_folder: the architecture as a bundle names it.
         run: its validation.csv holds what earlier epochs reached.
+        region_px: side of the target's surroundings to track in; None for whole frames.
     """
 
-    def __init__(self, cases: Sequence[CaseFiles], config: str, config_folder: Path, run: Path, device: str) -> None:
+    def __init__(
+        self,
+        cases: Sequence[CaseFiles],
+        config: str,
+        config_folder: Path,
+        run: Path,
+        device: str,
+        region_px: int | None = None,
+    ) -> None:
         self._cases = list(cases)
         self._config, self._config_folder = config, config_folder
         self._run = run
         self._device = device
+        self._region_px = region_px
 
     def run(
         self, weights: Mapping[str, torch.Tensor], epochs_done: int, rank: int = 0, world_size: int = 1
@@ -89,10 +98,7 @@ class Validation:
         if rank != 0:
             return None
         # In the order of the cases, not of the ranks: the sum's last digits depend on it.
-        means = {
-            metric.key: float(np.mean([scores[case_id][metric.key] for case_id in sorted(scores)]))
-            for metric in ACCURACY
-        }
+        means = mean_accuracy(scores[case_id] for case_id in sorted(scores))
         path = self._run / VALIDATION_CSV
         earlier = [row for row in read_table(path) if int(row["epoch"]) < epochs_done]
         start = {metric.key: float(earlier[0][metric.key]) for metric in ACCURACY} if earlier else means
@@ -110,7 +116,9 @@ class Validation:
         device = torch.device(self._device, int(os.environ.get("LOCAL_RANK", 0)) if self._device == "cuda" else None)
         network = build_network(self._config, self._config_folder)
         network.load_state_dict(weights)
-        tracker = Sam2Tracker(network, device, native_precision(device))
+        tracker: Tracker = Sam2Tracker(network, device, native_precision(device))
+        if self._region_px is not None:
+            tracker = RegionTracker(tracker, self._region_px)
         scores, overlays = {}, {}
         for files in self._cases[rank::world_size]:
             case, truth = files.read_case().case, read_truth(files)
@@ -138,22 +146,6 @@ def check_case(files: CaseFiles) -> None:
             f"{files.labels_path}: expected a true mask on two frames or more, the prompted one and one to score, "
             f"found {shown}"
         )
-
-
-def improvement_percent(start: Mapping[str, float], now: Mapping[str, float]) -> float:
-    """Mean over the accuracy metrics of their change in percent of the start, positive where better.
-
-    Source: the paper's rule for choosing a checkpoint, as written down at the head of this module.
-    """
-    changes = []
-    for metric in ACCURACY:
-        before, after = start[metric.key], now[metric.key]
-        if before and math.isfinite(before):
-            if not math.isfinite(after):
-                return -math.inf
-            change = 100 * (after - before) / abs(before)
-            changes.append(change if metric.higher_is_better else -change)
-    return float(np.mean(changes)) if changes else 0.0
 
 
 def overlay(frame: np.ndarray, truth: np.ndarray, predicted: np.ndarray) -> np.ndarray:

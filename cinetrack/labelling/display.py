@@ -102,11 +102,6 @@ class Display:
         )
         return objects[::-1][np.ix_(rows, columns)]
 
-    def reduced(self, mask: np.ndarray) -> np.ndarray:
-        """A (h, w) bool mask painted on the picture, on the frame: (H, W) bool, pixels covered by at least half."""
-        share = cv2.resize(mask.astype(np.float32), self.frame_shape[::-1], interpolation=cv2.INTER_AREA)
-        return share[::-1] >= 0.5
-
     def to_frame(self, x: float, y: float) -> tuple[float, float]:
         """The frame's (row, column) of a displayed position, in pixel edges."""
         row = self.frame_shape[0] - y * self.frame_shape[0] / self.shape[0]

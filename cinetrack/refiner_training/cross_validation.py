@@ -3,9 +3,8 @@
 Whole sequences go through our pipeline (refiner, hole filling) and the challenge's metrics, as they will in use. The
 tracker's masks are those that `prepare` kept, before any perturbation.
 
-The rule for choosing among checkpoints and settings (METHOD: greatest improvement on the challenge's metrics): for
-every fold and tracker, the percent change of each of the five metrics' means, counted positive where it got better;
-their mean over the metrics; its mean over folds and trackers. The greatest wins.
+The rule for choosing among checkpoints and settings (METHOD: greatest improvement on the challenge's metrics): the
+improvement of `cinetrack.evaluation.improvement`, averaged over folds and trackers. The greatest wins.
 """
 
 from __future__ import annotations
@@ -28,8 +27,9 @@ from cinetrack.bundle.checksum import sha256_of
 from cinetrack.bundle.loading import refiner_as_set
 from cinetrack.errors import InputError
 from cinetrack.evaluation.case_processes import in_processes
-from cinetrack.evaluation.comparison import Comparison, ModelSummary, compare_models
+from cinetrack.evaluation.comparison import Comparison, compare_models
 from cinetrack.evaluation.dataset_evaluation import CasePair, Failure, evaluate_pair
+from cinetrack.evaluation.improvement import improvement_percent, mean_accuracy
 from cinetrack.evaluation.metrics_file import MetricsFile, metrics_document, read_metrics, write_document
 from cinetrack.pipeline.model import Model
 from cinetrack.pipeline.prediction_record import RECORD_NAME, Seconds, is_done, write_record
@@ -217,26 +217,20 @@ def compare(scores: Mapping[Validation, MetricsFile], seed: int = 0) -> dict[str
 
 
 def rank_candidates(scores: Mapping[Validation, MetricsFile]) -> list[Candidate]:
-    """The candidates by the rule, the best first; one without a finite change comes last."""
+    """The candidates by the rule, the best first."""
     baselines = {(v.tracker, v.fold): metrics for v, metrics in scores.items() if v.settings is None}
     gains: dict[RefinerSettings, dict[str, dict[str, float]]] = {}
     for validation, metrics in scores.items():
         if validation.settings is not None:
             baseline = baselines[validation.tracker, validation.fold]
-            gain = improvement(compare_models([baseline, metrics]).models[1])
+            before, after = (mean_accuracy(found.results.values()) for found in (baseline, metrics))
+            gain = improvement_percent(before, after)
             gains.setdefault(validation.settings, {}).setdefault(validation.tracker, {})[str(validation.fold)] = gain
     ranked = []
     for settings, by_fold in gains.items():
-        values = [gain for folds in by_fold.values() for gain in folds.values() if math.isfinite(gain)]
-        ranked.append(Candidate(settings, float(np.mean(values)) if values else -math.inf, by_fold))
+        values = [gain for folds in by_fold.values() for gain in folds.values()]
+        ranked.append(Candidate(settings, float(np.mean(values)), by_fold))
     return sorted(ranked, key=lambda candidate: -candidate.improvement)
-
-
-def improvement(model: ModelSummary) -> float:
-    """Mean percent change of the five metrics, positive where better; NaN where none has a finite one."""
-    signed = [change.percent if change.metric.higher_is_better else -change.percent for change in model.changes]
-    finite = [percent for percent in signed if math.isfinite(percent)]
-    return float(np.mean(finite)) if finite else math.nan
 
 
 def ranking_document(ranked: Sequence[Candidate]) -> str:

@@ -1,14 +1,14 @@
 """Where nnU-Net keeps a dataset: raw, preprocessed and results, and what of it is ours.
 
-    <raw>/Dataset501_Refiner/
-        frames/<case>/<frame>.png                8 bit, as the refiner is fed; stored once
-        labels/<case>/<frame>.png                0 and 1, the truth
-        masks/<tracker>/<case>/<frame>.png       0 and 1, the tracker's, perturbed where asked for
-        tracked/<tracker>/<case>.mha             the tracker's, as they came
-        tracked/<tracker>/<case>.json            written last: this case is done
-        dataset.json, samples.json, folds.json, splits_final.json      written when every case is done
-    <preprocessed>/Dataset501_Refiner/           nnU-Net's plans and arrays; samples.json
-    <results>/Dataset501_Refiner/                nnU-Net's trained-model folders
+<raw>/Dataset501_Refiner/
+    frames/<case>/<frame>.png                8 bit, as the refiner is fed; stored once
+    labels/<case>/<frame>.png                0 and 1, the truth
+    masks/<tracker>/<case>/<frame>.png       0 and 1, the tracker's, perturbed where asked for
+    tracked/<tracker>/<case>.mha             the tracker's, as they came
+    tracked/<tracker>/<case>.json            written last: this case is done
+    dataset.json, samples.json, folds.json, splits_final.json      written when every case is done
+<preprocessed>/Dataset501_Refiner/           nnU-Net's plans and arrays; samples.json
+<results>/Dataset501_Refiner/                nnU-Net's trained-model folders
 """
 
 from __future__ import annotations

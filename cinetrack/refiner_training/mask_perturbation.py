@@ -30,9 +30,7 @@ class Episode:
     last: int
 
 
-def perturb_masks(
-    masks: np.ndarray, share: float, rng: np.random.Generator
-) -> tuple[np.ndarray, tuple[Episode, ...]]:
+def perturb_masks(masks: np.ndarray, share: float, rng: np.random.Generator) -> tuple[np.ndarray, tuple[Episode, ...]]:
     """Perturb a share of a sequence's masks. The first frame's mask is the prompt, and stays.
 
     Args:

@@ -57,7 +57,11 @@ class SmallNetwork:
 
 
 class SizedPlanner(ExperimentPlanner):
-    """nnU-Net's plain planner with the network's size or the batch size given instead of worked out."""
+    """nnU-Net's plain planner with the network's size or the batch size given instead of worked out.
+
+    A small network's masks stay 0 and 1: their z-score is 10 for a target of 1 % of the image, beside which a short
+    training does not get round to the image.
+    """
 
     def __init__(self, dataset: str, plans_name: str, network: SmallNetwork | None, batch_size: int | None) -> None:
         super().__init__(dataset, plans_name=plans_name)
@@ -72,6 +76,9 @@ class SizedPlanner(ExperimentPlanner):
                 spacing, self._network.patch_size, self.UNet_featuremap_min_edge_length, stages - 1
             )
             plan["patch_size"] = patch_size
+            for key, value in (("normalization_schemes", "NoNormalization"), ("use_mask_for_norm", False)):
+                masks = range(1, len(plan[key]), 2)  # channels are image and mask in turns
+                plan[key] = [value if channel in masks else each for channel, each in enumerate(plan[key])]
             plan["architecture"]["arch_kwargs"].update(
                 n_stages=stages,
                 features_per_stage=self._network.features,

@@ -29,6 +29,7 @@ from cinetrack.sequence.atomic_write import write_text_atomically
 from cinetrack.sequence.image_files import write_masks
 from cinetrack.sequence.intensity import min_max_8bit
 from cinetrack.sequence.json_files import read_json
+from cinetrack.sequence.trackrad_dataset import check_each_once
 
 # METHOD: the paper's names; nnU-Net normalises channels of unknown names by their z-score.
 IMAGE_CHANNEL, MASK_CHANNEL = "raw_image", "suggested_mask"
@@ -82,19 +83,14 @@ def labelled_cases(datasets: Sequence[Path]) -> list[CaseFiles]:
     Raises:
         InputError: a dataset has none, or two datasets have cases of one name.
     """
-    found: dict[str, CaseFiles] = {}
+    found: list[CaseFiles] = []
     for dataset in datasets:
         labelled = [case for case in find_cases(dataset) if case.labels_path is not None]
         if not labelled:
             raise InputError(f"{dataset}: expected cases with targets/<patient>_labels.mha, found none")
-        for case in labelled:
-            if case.case_id in found:
-                raise InputError(
-                    f"{dataset}: expected cases of other names than in {found[case.case_id].folder.parent}, "
-                    f"found {case.case_id} in both"
-                )
-            found[case.case_id] = case
-    return list(found.values())
+        found += labelled
+    check_each_once(found)
+    return found
 
 
 def is_prepared(raw: Path, case: CaseFiles, source: MaskSource, fingerprint: str, settings: MaskSettings) -> bool:

@@ -109,8 +109,7 @@ def read_index_masks(path: Path) -> tuple[np.ndarray, ImageGeometry]:
     whole = indices.astype(np.uint8)
     if not (whole == indices).all():
         raise InputError(
-            f"{path}: expected object indices, whole numbers of 0 to 255, "
-            f"found {indices[whole != indices].flat[0]:g}"
+            f"{path}: expected object indices, whole numbers of 0 to 255, found {indices[whole != indices].flat[0]:g}"
         )
     return whole, _geometry(image)
 

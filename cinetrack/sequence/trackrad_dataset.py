@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -112,6 +113,17 @@ def find_cases(root: Path) -> list[CaseFiles]:
     if not patients:
         raise InputError(f"{root}: expected patient folders with images/<patient>_frames.mha, found none")
     return [case for patient in patients for case in cases_of_patient(patient)]
+
+
+def check_each_once(cases: Iterable[CaseFiles]) -> None:
+    """Raise InputError where two cases have one name, as those of two datasets may."""
+    seen: dict[str, CaseFiles] = {}
+    for case in cases:
+        if case.case_id in seen:
+            raise InputError(
+                f"{case.folder}: expected each case once, found {case.case_id} in {seen[case.case_id].folder} too"
+            )
+        seen[case.case_id] = case
 
 
 def cases_of_patient(folder: Path) -> list[CaseFiles]:

@@ -14,6 +14,8 @@ from cinetrack.bundle import find_bundle, lookup, open_bundle
 from cinetrack.bundle.assembly import create_bundle
 from cinetrack.cli.main import main
 from cinetrack.errors import BundleError, InputError
+from cinetrack.tracking.region import RegionTracker
+from cinetrack.tracking.sam2.tracker import Sam2Tracker
 
 RESOURCES = Path(__file__).resolve().parents[2] / "resources"
 
@@ -46,6 +48,8 @@ def test_every_shipped_bundle_opens(name):
         (lambda d: d["tracker"].update(checkpoint="../tracker.pt"), "inside the bundle"),
         (lambda d: d["tracker"].update(config="/etc/passwd"), "inside the bundle"),
         (lambda d: d["tracker"].update(config=7), "file name"),
+        (lambda d: d["tracker"].update(region_px=9), "tracker.region_px: region: expected a side of 64 px or more"),
+        (lambda d: d["tracker"].update(region_px=224.5), "tracker.region_px"),
         (lambda d: d["files"].pop("tracker.pt"), "sha256 for tracker.pt"),
         (lambda d: d["files"].update({"tracker.pt": "abc"}), "64 hexadecimal"),
         (lambda d: d["files"].update({"gone.bin": "0" * 64}), "gone.bin.*found none"),
@@ -157,6 +161,24 @@ def test_a_checkpoint_of_the_trainers_kind_drops_in(bundle, tmp_path):
     create_bundle(tmp_path / "new", str(tmp_path / "checkpoint.pt"), str(bundle / "tracker.yaml"), name="mine")
     opened = open_bundle(tmp_path / "new")
     assert opened.name == "mine" and load_tracker(opened).name == "sam2"
+
+
+def test_a_region_goes_with_the_tracker_into_further_bundles_and_only_with_sam2(bundle, tmp_path, capsys):
+    create_bundle(tmp_path / "new", str(bundle), region_px=96)
+    create_bundle(tmp_path / "copy", str(tmp_path / "new"))
+    assert open_bundle(tmp_path / "copy").tracker.region_px == 96
+    tracker = load_tracker(tmp_path / "copy")
+    assert isinstance(tracker, RegionTracker) and tracker.name == "sam2"
+    words = ["--tracker", "registration", "--region", "96", "-o", str(tmp_path / "other")]
+    assert main(["bundle", "create", *words]) == 2
+    assert "region: expected none with a registration tracker, found 96" in capsys.readouterr().err
+
+
+def test_without_a_region_whole_frames_are_tracked(bundle, tmp_path):
+    edit(bundle, lambda d: d["tracker"].pop("region_px", None))
+    create_bundle(tmp_path / "new", str(bundle))
+    assert "region_px" not in (tmp_path / "new/bundle.json").read_text()
+    assert isinstance(load_tracker(tmp_path / "new"), Sam2Tracker)
 
 
 @pytest.mark.slow

@@ -96,7 +96,7 @@ def test_a_case_to_validate_with_that_cannot_be_scored(refused, discs, tmp_path)
 def test_a_case_to_validate_with_twice(refused, discs, tmp_path):
     held = write_disc_dataset(tmp_path / "held", 1, first=5)
     line = refused("--val-data", held, "--val-data", held, data=discs)
-    assert "expected each case to validate with once, found D_005" in line
+    assert "expected each case once, found D_005" in line
 
 
 def test_validation_that_leaves_nobody_to_train_on(refused, discs):
@@ -162,7 +162,7 @@ def test_a_run_that_is_a_file(refused, discs, tmp_path):
 
 def test_a_start_that_is_missing(refused, discs, tmp_path):
     line = refused(data=discs, init=tmp_path / "no.pt")
-    assert "no.pt: expected a SAM2 checkpoint, a bundle's folder or \"scratch\", found none" in line
+    assert 'no.pt: expected a SAM2 checkpoint, a bundle\'s folder or "scratch", found none' in line
 
 
 def test_a_bundle_without_sam2(refused, discs):
@@ -225,6 +225,7 @@ def test_a_yaml_that_is_no_architecture(text, refused, discs, tmp_path):
         (("--image-size", "80"), "image size: expected a multiple of 32 for this network, found 80"),
         (("--inference-size", "112"), "image size: expected a multiple of 32 for this network, found 112"),
         (("--image-size", "32"), "image size: expected 64 or more"),
+        (("--inference-region", "20"), "region: expected a side of 64 px or more, found 20"),
         (("--val-share", "1"), "validation share: expected"),
         (("--phantom-config", "x.json"), "expected --phantom-clips with it"),
         (("--device", "cuda"), "--device cuda: expected a CUDA device, found none"),

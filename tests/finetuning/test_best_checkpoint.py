@@ -15,15 +15,16 @@ from hydra.core.global_hydra import GlobalHydra
 from omegaconf import OmegaConf
 from sam2.build_sam import build_sam2_video_predictor
 from stock_sam2 import stock_propagate, stock_state, write_frames
-from tiny import assert_equal_states, disc_case, load
+from tiny import SHORT_RUN, assert_equal_states, disc_case, load
 
 from cinetrack.cli.main import main
+from cinetrack.evaluation.improvement import improvement_percent
 from cinetrack.evaluation.metric_names import ACCURACY, CENTER, DICE, DOSE, HD95, MASD
 from cinetrack.finetuning import validation
 from cinetrack.finetuning.curves import draw_curves
 from cinetrack.finetuning.starting_point import starting_point, write_config_copy
 from cinetrack.finetuning.tables import read_table
-from cinetrack.finetuning.validation import Validation, improvement_percent
+from cinetrack.finetuning.validation import Validation
 from cinetrack.sequence import find_cases
 from cinetrack.sequence.intensity import min_max_8bit
 from cinetrack.tracking.sam2.architecture import read_architecture
@@ -117,10 +118,21 @@ def test_where_nothing_improves_the_best_is_the_start(disc_dataset, tiny_config,
 
 
 def test_the_table_is_what_predict_and_evaluate_say_of_best_pt(finished_run, disc_dataset, tmp_path):
+    check_table(finished_run, disc_dataset, tmp_path)
+
+
+def test_so_it_is_where_only_the_targets_surroundings_are_tracked_in(disc_dataset, tiny_config, tmp_path):
+    words = ["--data", disc_dataset, "--config", tiny_config, *SHORT_RUN, "--epochs", "1", "--device", "cpu"]
+    words += ["--inference-region", "64", "-o", tmp_path / "run"]
+    assert main(["finetune", *map(str, words)]) == 0
+    check_table(tmp_path / "run", disc_dataset, tmp_path, "--region", "64")
+
+
+def check_table(run: Path, disc_dataset: Path, tmp_path: Path, *options: str) -> None:
     """The validation's pipeline is the one that users run."""
-    (held_out,) = OmegaConf.load(finished_run / "training.yaml").trainer.validation.patients
+    (held_out,) = OmegaConf.load(run / "training.yaml").trainer.validation.patients
     bundle = tmp_path / "bundle"
-    words = ["--tracker", finished_run / "best.pt", "--tracker-config", finished_run / "tracker.yaml"]
+    words = ["--tracker", run / "best.pt", "--tracker-config", run / "tracker.yaml", *options]
     assert main(["bundle", "create", "-o", str(bundle), *map(str, words)]) == 0
     shutil.copytree(disc_dataset / held_out, tmp_path / "data" / held_out)
     words = [tmp_path / "data", "-o", tmp_path / "masks", "--model", bundle, "--device", "cpu"]
@@ -128,8 +140,8 @@ def test_the_table_is_what_predict_and_evaluate_say_of_best_pt(finished_run, dis
     words = [tmp_path / "masks", "--truth", tmp_path / "data", "-o", tmp_path / "metrics.json"]
     assert main(["evaluate", *map(str, words)]) == 0
     aggregates = json.loads((tmp_path / "metrics.json").read_text())["aggregates"]
-    best = load(finished_run / "best.pt")["epoch"]
-    expected = read_table(finished_run / "validation.csv")[best]
+    best = load(run / "best.pt")["epoch"]
+    expected = read_table(run / "validation.csv")[best]
     for metric in ACCURACY:
         assert float(expected[metric.key]) == pytest.approx(aggregates[metric.key], rel=1e-6), metric.key
 
@@ -155,9 +167,7 @@ def test_a_checkpoint_drops_into_stock_build_sam(name, place, finished_run, hydr
     (tmp_path / "search" / place).parent.mkdir(parents=True)
     shutil.copy(finished_run / "tracker.yaml", tmp_path / "search" / place)
     hydra_finds(tmp_path / "search")
-    predictor = build_sam2_video_predictor(
-        place, str(finished_run / name), device="cpu", apply_postprocessing=False
-    )
+    predictor = build_sam2_video_predictor(place, str(finished_run / name), device="cpu", apply_postprocessing=False)
     assert_equal_states(predictor.state_dict(), load(finished_run / name)["model"])
     state = stock_state(predictor, write_frames(tmp_path / "frames", frames))
     predictor.add_new_mask(state, 0, 1, masks[0])

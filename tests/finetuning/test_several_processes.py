@@ -22,9 +22,7 @@ pytestmark = pytest.mark.slow
 def torchrun(*words: object) -> subprocess.CompletedProcess:
     command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
     environment = os.environ | {"PYTHONPATH": str(REPOSITORY), "OMP_NUM_THREADS": "1"}
-    return subprocess.run(
-        [*command, *map(str, words)], capture_output=True, text=True, env=environment, cwd=REPOSITORY
-    )
+    return subprocess.run([*command, *map(str, words)], capture_output=True, text=True, env=environment, cwd=REPOSITORY)
 
 
 @pytest.fixture(scope="module")

@@ -89,7 +89,7 @@ def test_other_seeds_hold_out_other_patients():
 def test_a_case_may_be_validated_with_once(tmp_path):
     touch_case(tmp_path / "one", "A")
     touch_case(tmp_path / "two", "A")
-    with pytest.raises(InputError, match="each case to validate with once, found A in .*one/A too"):
+    with pytest.raises(InputError, match="each case once, found A in .*one/A too"):
         split_patients([case("B")], [FOLDER], [tmp_path / "one", tmp_path / "two"], 0.2, 1)
     with pytest.raises(InputError, match="once"):
         split_patients([case("B")], [FOLDER], [tmp_path / "one", tmp_path / "one"], 0.2, 1)

@@ -54,9 +54,9 @@ def test_points_survive_the_way_to_the_frame_and_back(display, x, y):
 
 
 @given(arrays(bool, (13, 17)))
-def test_a_painted_mask_is_the_frames_to_the_pixel(mask):
-    display = Display((13, 17), (130, 170))
-    np.testing.assert_array_equal(display.reduced(display.enlarged(mask.astype(np.uint8)) > 0), mask)
+def test_every_pixel_of_the_frame_is_a_block_of_the_picture(mask):
+    shown = Display((13, 17), (130, 170)).enlarged(mask.astype(np.uint8))
+    np.testing.assert_array_equal(shown[::-1], np.kron(mask, np.ones((10, 10))))
 
 
 def test_the_overlay_lies_on_its_object_and_nowhere_else():

@@ -88,6 +88,7 @@ def test_the_small_network_is_as_asked_for(planned):
     assert (configuration["patch_size"], configuration["batch_size"]) == ([32, 32], 2)
     arguments = configuration["architecture"]["arch_kwargs"]
     assert arguments["features_per_stage"] == [4, 8, 8] and arguments["strides"] == [[1, 1], [2, 2], [2, 2]]
+    assert configuration["normalization_schemes"] == ["ZScoreNormalization", "NoNormalization"] * 5
 
 
 def test_the_default_small_network_weighs_less_than_15_mb(planned):

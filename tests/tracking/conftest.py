@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from pathlib import Path
 
@@ -69,4 +70,9 @@ def multimask_bundle(tmp_path_factory) -> Path:
 
 @pytest.fixture(scope="session")
 def default_bundle(tmp_path_factory) -> Path:
-    return Path(shutil.copytree(DEFAULT_BUNDLE, tmp_path_factory.mktemp("bundles") / "default"))
+    """The default bundle, tracking in whole frames as stock SAM2 does."""
+    folder = Path(shutil.copytree(DEFAULT_BUNDLE, tmp_path_factory.mktemp("bundles") / "default"))
+    manifest = json.loads((folder / "bundle.json").read_text())
+    manifest["tracker"].pop("region_px", None)
+    (folder / "bundle.json").write_text(json.dumps(manifest))
+    return folder

@@ -20,7 +20,7 @@ from sam2.modeling.sam2_base import SAM2Base
 from yaml import YAMLError
 
 from cinetrack.bundle.safe_weights import load_weights
-from cinetrack.errors import BundleError
+from cinetrack.errors import BundleError, InputError
 
 # sam2's own SAM2.1 configurations, by the names that Meta's checkpoints go by.
 PUBLISHED_CONFIGS = {
@@ -54,6 +54,22 @@ _ROOTS = ("sam2.modeling.sam2_base.SAM2Base", "sam2.sam2_video_predictor.SAM2Vid
 def is_published_config(name: str) -> bool:
     """Whether `name` is the file name of one of sam2's own SAM2.1 configurations."""
     return name in PUBLISHED_CONFIGS.values()
+
+
+def guess_config(checkpoint: Path, option: str) -> str:
+    """The configuration of a checkpoint that has the name under which Meta publishes it.
+
+    Args:
+        option: what to give where it has another.
+    Raises:
+        InputError: it has.
+    """
+    if checkpoint.name not in PUBLISHED_CONFIGS:
+        raise InputError(
+            f"{checkpoint}: expected {option} with a checkpoint of this name; it can be guessed for "
+            f"{', '.join(PUBLISHED_CONFIGS)} only"
+        )
+    return PUBLISHED_CONFIGS[checkpoint.name]
 
 
 def read_architecture(config: str, folder: Path) -> DictConfig:
