@@ -98,6 +98,7 @@ def _add_train(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--iterations", type=int, help="batches an epoch (default 250)")
     parser.add_argument("--validation-iterations", type=int, help="batches an epoch (default 50)")
     parser.add_argument("--learning-rate", type=float, help="in the first epoch (default 0.01)")
+    parser.add_argument("--foreground-share", type=float, help="of the patches, that show the target (default 0.33)")
     parser.add_argument("--validate", action="store_true", default=None, help="nnU-Net's own validation at the end")
 
 
@@ -234,7 +235,7 @@ def _train(args: argparse.Namespace) -> int:
         args.resume,
     )
     check_run(run, folds)
-    names = ("epochs", "iterations", "validation_iterations", "learning_rate", "validate")
+    names = ("epochs", "iterations", "validation_iterations", "learning_rate", "foreground_share", "validate")
     given = {name: getattr(args, name) for name in names}
     for fold in folds:
         fold_settings(run, fold, given)  # raises for a bad one before anything starts

@@ -37,6 +37,7 @@ class nnUNetTrainerCineTrack(nnUNetTrainer):  # nnU-Net names the results' folde
         self.num_iterations_per_epoch = settings.iterations
         self.num_val_iterations_per_epoch = settings.validation_iterations
         self.initial_lr = settings.learning_rate
+        self.oversample_foreground_percent = settings.foreground_share
         self.save_every = settings.save_every
         self._validates = settings.validate
         self._began: tuple[int, float] | None = None  # first epoch of this run, and when

@@ -30,6 +30,8 @@ class TrainingSettings:
         epochs: the learning rate falls to 0 over them.
         iterations, validation_iterations: batches in an epoch.
         learning_rate: of SGD in the first epoch.
+        foreground_share: of the patches, those that are sure to show the target. Others are drawn anywhere, and where
+            patches are much smaller than images they show none.
         elastic_probability: share of the samples that are deformed elastically.
         elastic_scale: range of the deformation's smoothness, as a fraction of the patch.
         elastic_magnitude_px: range of its greatest displacement.
@@ -41,6 +43,7 @@ class TrainingSettings:
     iterations: int = 250
     validation_iterations: int = 50
     learning_rate: float = 1e-2
+    foreground_share: float = 0.33
     elastic_probability: float = 0.2
     # The paper gives the probability only. batchgeneratorsv2's own defaults, a scale down to 0 and at most 0.2 px,
     # move nothing; below a scale of 0.05 a displacement of pixels would fold the image.
@@ -54,6 +57,8 @@ class TrainingSettings:
                 raise InputError(f"--{name.replace('_', '-')}: expected 1 or more, found {getattr(self, name)}")
         if not 0 < self.learning_rate < 1:
             raise InputError(f"--learning-rate: expected a number between 0 and 1, found {self.learning_rate}")
+        if not 0 <= self.foreground_share <= 1:
+            raise InputError(f"--foreground-share: expected a share from 0 to 1, found {self.foreground_share}")
         if not 0 <= self.elastic_probability <= 1:
             raise InputError(f"elastic deformation: expected a probability, found {self.elastic_probability}")
 

@@ -66,13 +66,29 @@ def test_the_deformation_moves_pixels_smoothly_and_folds_nothing():
     assert 3 < max(greatest) <= 6
 
 
-def test_the_defaults_are_the_papers(planned, tmp_path):
-    folders = copy_of(planned, tmp_path)
-    with environment(folders.environment()):
+def initialized(
+    folders: DatasetFolders, kind: type[nnUNetTrainer] = nnUNetTrainerCineTrack, **variables: str
+) -> nnUNetTrainer:
+    """A trainer of fold 0, ready to train."""
+    with environment({**folders.environment(), **variables}):
         plans = json.loads((folders.preprocessed / f"{SMALL_PLANS}.json").read_text()) | {"continue_training": False}
         dataset_json = json.loads((folders.preprocessed / "dataset.json").read_text())
-        trainer = nnUNetTrainerCineTrack(plans, "2d", 0, dataset_json, torch.device("cpu"))
+        trainer = kind(plans, "2d", 0, dataset_json, torch.device("cpu"))
         trainer.initialize()
+    return trainer
+
+
+def test_what_is_set_reaches_nnunet(planned, tmp_path):
+    wanted = TrainingSettings(epochs=7, iterations=6, validation_iterations=5, learning_rate=0.02, foreground_share=0.8)
+    trainer = initialized(copy_of(planned, tmp_path), **wanted.as_variable())
+    assert (trainer.num_epochs, trainer.num_iterations_per_epoch, trainer.num_val_iterations_per_epoch) == (7, 6, 5)
+    assert (trainer.optimizer.param_groups[0]["lr"], trainer.oversample_foreground_percent) == (0.02, 0.8)
+
+
+def test_the_defaults_are_the_papers(planned, tmp_path):
+    folders = copy_of(planned, tmp_path)
+    trainer = initialized(folders)
+    assert trainer.oversample_foreground_percent == initialized(folders, nnUNetTrainer).oversample_foreground_percent
     length = (trainer.num_epochs, trainer.num_iterations_per_epoch, trainer.num_val_iterations_per_epoch)
     assert length == (1000, 250, 50)
     (group,) = trainer.optimizer.param_groups
@@ -198,6 +214,7 @@ def test_a_spawned_process_finds_the_trainer_by_the_environment_alone(planned):
         (["--fold", "0", "0"], "each fold once"),
         (["--fold", "0", "--epochs", "0"], "--epochs: expected 1 or more"),
         (["--fold", "0", "--learning-rate", "2"], "--learning-rate: expected a number between 0 and 1"),
+        (["--fold", "0", "--foreground-share", "1.5"], "--foreground-share: expected a share from 0 to 1, found 1.5"),
         (["--fold", "0", "--gpus", "2"], "--gpus: expected 1 with --device cpu"),
         (["--fold", "0", "--num-processes", "-1"], "--num-processes from 0"),
         (["--fold", "0", "1", "--at-once", "0"], "--at-once: expected 1 or more"),
