@@ -5,7 +5,8 @@
 Without bundles: those in resources/. The first is the baseline that changes are counted from. Case n of a difficulty
 is the phantom's case n of that seed (`cinetrack phantom --seed`), so a bundle trained on the phantom must not have seen
 the seed. A long sequence has 500 frames; its target counts as lost where the last 100 frames' mean Dice is below 0.5.
-Intervals are bootstrap intervals over cases at 95 %. Writes json beside the tables.
+Intervals are bootstrap intervals over cases at 95 %. `box_dice` is of the first frame's mask from the tightest box
+around the target, for trackers that take boxes. Writes json beside the tables.
 """
 
 from __future__ import annotations
@@ -43,6 +44,7 @@ from cinetrack.pipeline.model import Model, load_model  # noqa: E402
 from cinetrack.pipeline.track_case import TrackedCase, track_whole  # noqa: E402
 from cinetrack.sequence import CineSequence, TrackingCase  # noqa: E402
 from cinetrack.sequence.atomic_write import write_text_atomically  # noqa: E402
+from cinetrack.tracking import BoxPrompt  # noqa: E402
 
 LONG_FRAMES, LONG_TAIL, LOST_DICE = 500, 100, 0.5
 
@@ -110,6 +112,9 @@ def summary(models: Sequence[MetricsFile]) -> dict[str, Any]:
             "p_holm": {change.metric.key: change.p_holm for change in summed.changes},
             "s_per_frame": float(np.mean([scores["s_per_frame"] for scores in model.results.values()])),
         }
+        from_boxes = [scores["box_dice"] for scores in model.results.values() if scores["box_dice"] is not None]
+        if from_boxes:
+            found[summed.name]["box_dice"] = float(np.mean(from_boxes))
     return found
 
 
@@ -124,8 +129,20 @@ def score_case(
         tracked, seconds = _track(case, bundle)
         metrics = case_metrics(tracked.masks, truth, case.sequence.region, case.sequence.spacing_mm)
         keys = [metric.key for metric in ACCURACY]
-        scores.append({**{key: metrics.scores[key] for key in keys}, "s_per_frame": seconds / len(truth)})
+        timed = {"s_per_frame": seconds / len(truth), "box_dice": box_dice(case, bundle)}
+        scores.append({**{key: metrics.scores[key] for key in keys}, **timed})
     return case.case_id, scores
+
+
+def box_dice(case: TrackingCase, bundle: Path) -> float | None:
+    """Dice of the mask that a box around the target gives on the first frame; None where boxes are not taken."""
+    model = _model(bundle)
+    if model.tracker.name != "sam2":
+        return None
+    rows, columns = np.nonzero(case.first_mask)
+    box = BoxPrompt(rows.min(), columns.min(), rows.max() + 1, columns.max() + 1)
+    found = model.tracker.start(case.sequence.frames[0], box).results[0].mask
+    return float(dice_coefficients(found[None], case.first_mask[None])[0])
 
 
 def long_sequences(
