@@ -144,7 +144,7 @@ class RegionSession:
         check_prompt(prompt, self._frame.shape)
         known = self._targets[target]
         if known.region.holds(prompt):
-            self.results[target] = known.region.back(known.session.correct(known.region.into(prompt)))
+            self.results[target] = known.region.back(known.session.correct(known.region.into(prompt), 0))
         else:
             self._targets[target], self.results[target] = self._started(prompt)
         return self.results[target]
