@@ -59,8 +59,7 @@ class SmallNetwork:
 class SizedPlanner(ExperimentPlanner):
     """nnU-Net's plain planner with the network's size or the batch size given instead of worked out.
 
-    A small network's masks stay 0 and 1: their z-score is 10 for a target of 1 % of the image, beside which a short
-    training does not get round to the image.
+    A small network's masks stay 0 and 1: their z-score is 10 for a target of 1 % of the image, which then looks faint.
     """
 
     def __init__(self, dataset: str, plans_name: str, network: SmallNetwork | None, batch_size: int | None) -> None:
