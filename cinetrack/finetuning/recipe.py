@@ -47,7 +47,7 @@ class Recipe:
             can be trained on as if cut from larger pictures.
         inference_region_px: side of the target's surroundings that validation tracks in; None for whole frames.
         epochs: passes over the clips.
-        clip_frames: consecutive frames a clip.
+        clip_frames: consecutive frames a clip; of a single one, the prompts are boxes and points.
         max_objects: of a clip, drawn where it has more.
         batch_clips: clips of one step on one device; `accumulate` such steps make an optimiser step.
         image_encoder_lr, other_lr: AdamW's rates at the start; cosine to `final_lr_share` of them.
@@ -79,11 +79,10 @@ class Recipe:
     seed: int = 123
 
     def __post_init__(self) -> None:
-        for name in ("epochs", "max_objects", "batch_clips", "accumulate", "multiplier", "validate_every"):
+        counts = ("epochs", "clip_frames", "max_objects", "batch_clips", "accumulate", "multiplier", "validate_every")
+        for name in counts:
             if getattr(self, name) < 1:
                 raise InputError(f"{name}: expected 1 or more, found {getattr(self, name)}")
-        if self.clip_frames < 2:
-            raise InputError(f"clip_frames: expected 2 or more, found {self.clip_frames}")
         if self.workers < 0:
             raise InputError(f"workers: expected 0 or more, found {self.workers}")
         for name in ("image_encoder_lr", "other_lr", "layer_decay"):

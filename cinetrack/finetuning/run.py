@@ -159,9 +159,10 @@ def _check_overrides(made: DictConfig, model: DictConfig) -> None:
     """What the recipe checks, of what --set made of it."""
     if not made.scratch.resolution == made.trainer.model.image_size == model.image_size:
         raise InputError("--set: expected the pictures' size to be set with --image-size")
-    # Where every frame is prompted with a mask, SAM2 returns the masks, and there is nothing to learn from.
+    # Where every frame is prompted with a mask, SAM2 returns the masks, and there is nothing to learn from. A single
+    # frame is prompted with a box or points, whatever the settings say.
     frames, prompted = made.scratch.num_frames, made.trainer.model.num_init_cond_frames_for_train
-    if frames <= prompted:
+    if 1 < frames <= prompted:
         raise InputError(
             f"--clip-frames: expected more than the {prompted} frames of a clip that may be prompted "
             f"(trainer.model.num_init_cond_frames_for_train), found {frames}"

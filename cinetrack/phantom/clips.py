@@ -71,7 +71,7 @@ class PhantomClips:
         """Draw one clip.
 
         Args:
-            frames: T, 2 or more.
+            frames: T, 1 or more.
             size: side, or (H, W), 125 to 400 px of 1 mm.
         Returns:
             frames: (T, H, W) uint16, scanner units that differ from clip to clip.
@@ -82,8 +82,8 @@ class PhantomClips:
         """
         config = self.config
         shape = (size, size) if isinstance(size, int) else tuple(size)
-        if frames < 2:
-            raise InputError(f"clip: expected 2 frames or more, found {frames}")
+        if frames < 1:
+            raise InputError(f"clip: expected 1 frame or more, found {frames}")
         for _ in range(ATTEMPTS):
             low, high = config.displacement_px
             still = rng.random() < config.still_share

@@ -97,7 +97,7 @@ def test_a_setting_that_cannot_be(words, message, refused, discs, monkeypatch):
         {"accumulate": 0},
         {"multiplier": 0},
         {"validate_every": 0},
-        {"clip_frames": 1},
+        {"clip_frames": 0},
         {"workers": -1},
         {"image_encoder_lr": 0.0},
         {"other_lr": float("nan")},

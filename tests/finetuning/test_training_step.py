@@ -115,3 +115,13 @@ def test_mixed_precision_trains_close_to_float32(precision, one_step, still_conf
     # Only float16 is short of exponents; its scale starts at 65536 and is halved where a gradient overflows.
     scaler = checkpoint["scaler"]
     assert scaler["scale"] in (65536.0, 32768.0) if precision == "float16" else scaler == {}
+
+
+def test_a_single_frame_teaches_boxes_and_points_and_leaves_the_memory_alone(still_config, tmp_path):
+    """However the masks' prompts are set: SAM2's own rule for pictures."""
+    checkpoint, row, _ = trained(tmp_path, still_config, 1, "--clip-frames", "1")
+    assert float(row["loss_dice"]) > 0
+    untouched = starting_point("scratch", str(still_config), 123).weights
+    changed = {name.split(".")[0] for name, value in checkpoint["model"].items() if (value != untouched[name]).any()}
+    assert {"sam_prompt_encoder", "sam_mask_decoder", "image_encoder"} <= changed
+    assert not {"memory_attention", "memory_encoder"} & changed

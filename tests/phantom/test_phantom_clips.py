@@ -61,7 +61,7 @@ def test_a_bad_configuration_is_refused(wrong, message):
 
 
 def test_a_bad_clip_size_is_refused():
-    with pytest.raises(InputError, match="2 frames or more, found 1"):
-        PhantomClips().sample(np.random.default_rng(0), frames=1)
+    with pytest.raises(InputError, match="1 frame or more, found 0"):
+        PhantomClips().sample(np.random.default_rng(0), frames=0)
     with pytest.raises(InputError, match="phantom height_px: expected 125 to 400, found 64"):
         PhantomClips().sample(np.random.default_rng(0), frames=2, size=64)
