@@ -35,7 +35,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--batch-clips", type=int, default=default["batch_clips"], help="clips at a time on one device")
     add("--accumulate", type=int, default=default["accumulate"], help="batches of one optimiser step")
     add("--lr", type=float, default=default["other_lr"], help="learning rate of all but the image encoder")
-    add("--image-encoder-lr", type=float, default=default["image_encoder_lr"])
+    add("--image-encoder-lr", type=float, default=default["image_encoder_lr"], help="0 freezes it")
     add("--final-lr-share", type=float, default=default["final_lr_share"], help="the cosine schedule's end")
     add("--warmup-share", type=float, default=default["warmup_share"], help="share of the run with rising rates")
     add("--layer-decay", type=float, default=default["layer_decay"])

@@ -50,7 +50,8 @@ class Recipe:
         clip_frames: consecutive frames a clip; of a single one, the prompts are boxes and points.
         max_objects: of a clip, drawn where it has more.
         batch_clips: clips of one step on one device; `accumulate` such steps make an optimiser step.
-        image_encoder_lr, other_lr: AdamW's rates at the start; cosine to `final_lr_share` of them.
+        image_encoder_lr, other_lr: AdamW's rates at the start; cosine to `final_lr_share` of them. With an image
+            encoder's rate of 0 it is frozen, and costs no backward pass.
         warmup_share: share of the run in which the rates rise linearly from a tenth.
         layer_decay: factor of the rate from one layer of the image encoder's trunk to the one before it.
         precision: of the forward pass; auto is bfloat16 where the device has it, else float16 with loss scaling.
@@ -85,7 +86,9 @@ class Recipe:
                 raise InputError(f"{name}: expected 1 or more, found {getattr(self, name)}")
         if self.workers < 0:
             raise InputError(f"workers: expected 0 or more, found {self.workers}")
-        for name in ("image_encoder_lr", "other_lr", "layer_decay"):
+        if not self.image_encoder_lr >= 0:
+            raise InputError(f"image_encoder_lr: expected 0 or more, found {self.image_encoder_lr}")
+        for name in ("other_lr", "layer_decay"):
             if not getattr(self, name) > 0:
                 raise InputError(f"{name}: expected a positive number, found {getattr(self, name)}")
         for name, highest in (("final_lr_share", 1.0), ("warmup_share", 0.9)):

@@ -120,6 +120,8 @@ def training_config(
         "region_px": recipe.inference_region_px,
     }
     trainer.model = model
+    if recipe.image_encoder_lr == 0:
+        trainer.model.freeze_image_encoder = True
     trainer.data.train.datasets = _datasets(config, recipe, data, split.training, run)
     trainer.data.train.pin_memory = device == "cuda"
     trainer.optim.param_group_modifiers[0].layer_decay_value = recipe.layer_decay

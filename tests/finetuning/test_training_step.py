@@ -125,3 +125,11 @@ def test_a_single_frame_teaches_boxes_and_points_and_leaves_the_memory_alone(sti
     changed = {name.split(".")[0] for name, value in checkpoint["model"].items() if (value != untouched[name]).any()}
     assert {"sam_prompt_encoder", "sam_mask_decoder", "image_encoder"} <= changed
     assert not {"memory_attention", "memory_encoder"} & changed
+
+
+def test_an_image_encoder_with_a_rate_of_0_stays_as_it_is_and_all_else_learns(still_config, tmp_path):
+    checkpoint, _, _ = trained(tmp_path, still_config, 1, "--image-encoder-lr", "0")
+    untouched = starting_point("scratch", str(still_config), 123).weights
+    changed = {name.split(".")[0] for name, value in checkpoint["model"].items() if (value != untouched[name]).any()}
+    assert "image_encoder" not in changed
+    assert {"memory_attention", "memory_encoder", "sam_mask_decoder"} <= changed
