@@ -70,6 +70,7 @@ def refiner_as_set(folder: Path, spec: RefinerSpec, device: torch.device, dtype:
         window=spec.window,
         tile_step_size=spec.tile_step_size,
         mirroring=spec.mirroring,
+        reach_px=spec.reach_px,
         device=device,
         dtype=dtype,
     )

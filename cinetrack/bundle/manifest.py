@@ -3,8 +3,8 @@
 {"name": ...,
  "tracker": {"kind": "sam2", "config": ..., "checkpoint": ..., "region_px": ...} | {"kind": "static"}
           | {"kind": "registration", ...settings},                             (region_px may be left out)
- "refiner": null | {"folder", "folds", "checkpoint", "window", "tile_step_size", "mirroring",
-                    "presets": {name: {"tile_step_size", "mirroring"}}},   (presets may be left out)
+ "refiner": null | {"folder", "folds", "checkpoint", "window", "tile_step_size", "mirroring", "reach_px",
+                    "presets": {name: {"tile_step_size", "mirroring"}}},   (reach_px and presets may be left out)
  "box_segmenter": "sam2" | "grabcut" | "random_walker",   (may be left out: see `Bundle.segmenter`)
  "files": {relative path: sha256}}
 """
@@ -14,6 +14,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
+import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
@@ -90,6 +91,7 @@ class RefinerSpec:
         window: frames that the network sees, the current one included.
         tile_step_size: distance of neighbouring tiles as a fraction of the patch, in (0, 1].
         mirroring: test-time mirroring over the axes that the checkpoint allows.
+        reach_px: how far from the tracker's mask the refined one may go; None for anywhere, as in the paper.
         presets: other paces by name, as "fast".
     """
 
@@ -99,6 +101,7 @@ class RefinerSpec:
     window: int = 5
     tile_step_size: float = 0.05
     mirroring: bool = True
+    reach_px: float | None = None
     presets: Mapping[str, RefinerPreset] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -109,6 +112,10 @@ class RefinerSpec:
         if isinstance(self.window, bool) or not isinstance(self.window, int) or self.window < 1:
             raise BundleError(f"refiner.window: expected a whole number of frames from 1 on, found {self.window}")
         _check_pace("refiner", self.tile_step_size, self.mirroring)
+        reach = self.reach_px
+        is_number = isinstance(reach, (int, float)) and not isinstance(reach, bool)
+        if reach is not None and not (is_number and 0 <= reach < math.inf):
+            raise BundleError(f"refiner.reach_px: expected 0 pixels or more, found {reach}")
         if DEFAULT_PRESET in self.presets:
             raise BundleError(f"refiner.presets: expected names other than {DEFAULT_PRESET}, found it")
 
@@ -244,8 +251,11 @@ def manifest_of(
 
 def _refiner_document(refiner: RefinerSpec) -> dict[str, Any]:
     document = dataclasses.asdict(refiner)
+    # As bundles were before there were any.
     if not refiner.presets:
-        del document["presets"]  # as bundles were before there were any
+        del document["presets"]
+    if refiner.reach_px is None:
+        del document["reach_px"]
     return document
 
 

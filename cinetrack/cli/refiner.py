@@ -9,7 +9,7 @@ from typing import Any
 
 from tqdm import tqdm
 
-from cinetrack.cli.bundle import add_preset_argument, presets_of
+from cinetrack.cli.bundle import add_preset_argument, add_reach_argument, presets_of
 from cinetrack.errors import InputError
 
 CHECKPOINTS = ("final", "best")  # nnU-Net's: after the last epoch, and of the best pseudo-Dice
@@ -111,6 +111,7 @@ def _add_crossvalidate(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--checkpoint", nargs="+", default=["final"], choices=CHECKPOINTS, help="default final")
     parser.add_argument("--tile-step-size", type=float, nargs="+", default=[0.5], help="default 0.5")
     parser.add_argument("--mirroring", nargs="+", default=["on"], choices=("on", "off"), help="default on")
+    parser.add_argument("--reach", nargs="+", default=["none"], metavar="PX", help="pixels, or none (default none)")
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N")
     parser.add_argument("--workers", type=int, help="processes that score (default: one a core)")
     parser.add_argument("-o", "--output", type=Path, required=True, help="gets predictions, metrics and tables")
@@ -124,6 +125,7 @@ def _add_bundle(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--checkpoint", default="final", choices=CHECKPOINTS, help="default final")
     parser.add_argument("--tile-step-size", type=float, default=0.05, help="fraction of the patch (default 0.05)")
     parser.add_argument("--no-mirroring", action="store_true", help="without test-time mirroring")
+    add_reach_argument(parser)
     add_preset_argument(parser)
     parser.add_argument("--name", help="the bundle's name; its folder's by default")
     parser.add_argument("-o", "--output", type=Path, required=True, help="the new bundle's folder")
@@ -266,10 +268,11 @@ def _crossvalidate(args: argparse.Namespace) -> int:
     folders = _folders(args)
     models = model_folder(folders, find_plans(folders, args.plans))
     candidates = [
-        RefinerSettings(f"checkpoint_{checkpoint}.pth", step, mirroring == "on")
+        RefinerSettings(f"checkpoint_{checkpoint}.pth", step, mirroring == "on", _reach(reach))
         for checkpoint in args.checkpoint
         for step in args.tile_step_size
         for mirroring in args.mirroring
+        for reach in args.reach
     ]
     numbers = [_fold(text) for text in args.fold] if args.fold else None
     planned = cv.plan_validations(folders, models, args.data, candidates, numbers, args.tracker)
@@ -310,6 +313,7 @@ def _bundle(args: argparse.Namespace) -> int:
         f"checkpoint_{args.checkpoint}.pth",
         args.tile_step_size,
         not args.no_mirroring,
+        args.reach,
     )
     bundle = bundle_refiner(
         model_folder(folders, find_plans(folders, args.plans)),
@@ -322,6 +326,15 @@ def _bundle(args: argparse.Namespace) -> int:
     )
     print(f"{bundle.folder}: {bundle.description}")
     return 0
+
+
+def _reach(text: str) -> float | None:
+    if text == "none":
+        return None
+    try:
+        return float(text)
+    except ValueError:
+        raise InputError(f"--reach: expected pixels or none, found {text}") from None
 
 
 def _fold(text: str) -> int | str:

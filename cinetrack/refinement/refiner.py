@@ -7,6 +7,7 @@ them is ours.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -16,6 +17,7 @@ import torch
 from cinetrack.errors import InputError
 from cinetrack.refinement.model_folder import NnunetModel, load_model_folder
 from cinetrack.refinement.nnunet import convert_predicted_logits_to_segmentation_with_correct_shape
+from cinetrack.refinement.reach import within_reach
 from cinetrack.refinement.sliding_window import SlidingWindow
 from cinetrack.refinement.window import FrameWindow
 from cinetrack.sequence.cine_sequence import Spacing
@@ -27,9 +29,12 @@ SLICE_SPACING = 999.0
 class Refiner:
     """A loaded model. Holds no state of a sequence, so any number of sessions may share it."""
 
-    def __init__(self, model: NnunetModel, sliding_window: SlidingWindow, window: int) -> None:
+    def __init__(
+        self, model: NnunetModel, sliding_window: SlidingWindow, window: int, reach_px: float | None = None
+    ) -> None:
         """Use `Refiner.load`."""
         self.window = window
+        self.reach_px = reach_px
         self._model = model
         self._sliding_window = sliding_window
         self._preprocessor = model.configuration.preprocessor_class(verbose=False)
@@ -44,6 +49,7 @@ class Refiner:
         window: int = 5,
         tile_step_size: float = 0.05,
         mirroring: bool = True,
+        reach_px: float | None = None,
         device: torch.device,
         dtype: torch.dtype = torch.float32,
         tile_batch: int | None = None,
@@ -55,6 +61,8 @@ class Refiner:
             window: frames that the model sees; its channels are twice as many.
             tile_step_size: distance of tiles as a fraction of the patch, in (0, 1]. The paper's is 0.05.
             mirroring: average over mirrored copies, along the axes that the checkpoint allows.
+            reach_px: how far from the tracker's mask the refined one may go, in pixels; None for anywhere, as in the
+                paper.
             dtype: float32, or bfloat16 or float16 for autocast on a GPU.
             tile_batch: patches in one pass of the network; by default 16 on a GPU, 1 on a CPU.
         Raises:
@@ -65,6 +73,8 @@ class Refiner:
             raise InputError(f"refiner: expected a window of at least one frame, found {window}")
         if not 0 < tile_step_size <= 1:
             raise InputError(f"refiner: expected a tile step size above 0 and at most 1, found {tile_step_size}")
+        if reach_px is not None and not 0 <= reach_px < math.inf:
+            raise InputError(f"refiner: expected a reach of 0 pixels or more, found {reach_px}")
         model = load_model_folder(model_folder, folds, checkpoint, 2 * window, device)
         sliding_window = SlidingWindow(
             model.networks,
@@ -75,7 +85,7 @@ class Refiner:
             dtype,
             tile_batch,
         )
-        return cls(model, sliding_window, window)
+        return cls(model, sliding_window, window, reach_px)
 
     def start(self, frame: np.ndarray, mask: np.ndarray, spacing_mm: Spacing = (1.0, 1.0)) -> RefinerSession:
         """Start a sequence from its first frame and the target outlined on it.
@@ -129,9 +139,11 @@ class RefinerSession:
             frame: (H, W) raw MR intensity, of the first frame's shape.
             mask: (H, W) bool, the tracker's mask of this frame, not a refined one; may be empty.
         Returns:
-            (H, W) bool; every label but background is the target.
+            (H, W) bool; every label but background is the target, within reach of `mask`.
         Raises:
             InputError: another shape, or a mask that is not bool.
         """
         self._window.append(frame, mask)
-        return self._refiner.labels(self._window.channels(), self._spacing_mm) > 0
+        refined = self._refiner.labels(self._window.channels(), self._spacing_mm) > 0
+        reach_px = self._refiner.reach_px
+        return refined if reach_px is None else within_reach(refined, mask, reach_px)

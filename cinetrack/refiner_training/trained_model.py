@@ -31,14 +31,18 @@ class RefinerSettings:
     checkpoint: str = "checkpoint_final.pth"
     tile_step_size: float = 0.05
     mirroring: bool = True
+    reach_px: float | None = None
 
     def spec(self, folder: str, folds: Sequence[int | str], window: int) -> RefinerSpec:
         """The bundle's specification of these settings. Raises BundleError for one out of range."""
-        return RefinerSpec(folder, tuple(folds), self.checkpoint, window, self.tile_step_size, self.mirroring)
+        return RefinerSpec(
+            folder, tuple(folds), self.checkpoint, window, self.tile_step_size, self.mirroring, self.reach_px
+        )
 
     def __str__(self) -> str:
         kind = Path(self.checkpoint).stem.removeprefix("checkpoint_")
-        return f"{kind}, step {self.tile_step_size:g}, {'mirroring' if self.mirroring else 'no mirroring'}"
+        reach = "" if self.reach_px is None else f", reach {self.reach_px:g} px"
+        return f"{kind}, step {self.tile_step_size:g}, {'mirroring' if self.mirroring else 'no mirroring'}{reach}"
 
 
 def window_of(model_folder: Path) -> int:

@@ -132,9 +132,7 @@ class RegionSession:
         """Track every target in its region of the frame."""
         check_frame(frame, self._frame.shape)
         self._frame = frame.copy()  # for targets and corrections to come; the caller may change what it gave
-        self.results = [
-            target.region.back(target.session.step(target.region.cut(frame))) for target in self._targets
-        ]
+        self.results = [target.region.back(target.session.step(target.region.cut(frame))) for target in self._targets]
         return self.results[0]
 
     def correct(self, prompt: Prompt, target: int = 0) -> StepResult:

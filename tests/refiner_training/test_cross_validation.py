@@ -70,6 +70,22 @@ def test_predictions_are_those_of_a_bundle_of_the_folds_model(validated, trained
                 np.testing.assert_array_equal(written, track_whole(loaded, model.tracker, refiner).masks)
 
 
+def test_reach_makes_another_candidate(trained, discs, tmp_path, capsys):
+    options = ["--mirroring", "off", "--fold", "0", "--tracker", "static", "--reach"]
+    assert crossvalidate(trained, discs, tmp_path, *options, "none", "0") == 0
+    candidates = json.loads((tmp_path / "crossvalidation.json").read_text())["candidates"]
+    assert {candidate["reach_px"] for candidate in candidates} == {None, 0}
+    beyond = {"final_step_0.5_no_mirroring": 0, "final_step_0.5_no_mirroring_reach_0_px": 0}
+    for case in folds_of(trained)[0]:
+        tracked, _ = read_masks(tmp_path / "static/fold_0/tracker" / case / OUTPUT)
+        for name in beyond:
+            beyond[name] += (read_masks(tmp_path / "static/fold_0" / name / case / OUTPUT)[0] & ~tracked).sum()
+    anywhere, within = beyond.values()
+    assert anywhere > 0 and within == 0
+    assert crossvalidate(trained, discs, tmp_path, *options, "near") == 2
+    assert "--reach: expected pixels or none, found near" in capsys.readouterr().err
+
+
 def test_the_tables_have_every_held_out_case_once_and_a_change_in_percent(validated, trained):
     held_out = sum(len(fold) for fold in folds_of(trained)[:2])
     for tracker in ("registration", "static"):
