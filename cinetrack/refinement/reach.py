@@ -6,16 +6,15 @@ import cv2
 import numpy as np
 
 
-def within_reach(refined: np.ndarray, tracked: np.ndarray, reach_px: float) -> np.ndarray:
-    """The refined mask without what is far from the tracker's.
+def within_reach(mask: np.ndarray, reach_px: float) -> np.ndarray:
+    """Where a refined mask may lie.
 
     Args:
-        refined, tracked: (H, W) bool, the masks of one frame.
-        reach_px: the greatest Euclidean distance between pixel centres, in pixels, 0 or more.
+        mask: (H, W) bool, the tracker's.
+        reach_px: the greatest Euclidean distance of a pixel's centre from the mask's, in pixels, 0 or more.
     Returns:
-        (H, W) bool; empty where the tracker's mask is.
+        (H, W) bool; empty where the mask is.
     """
-    if not tracked.any():
-        return np.zeros_like(refined)
-    distance_px = cv2.distanceTransform((~tracked).astype(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_PRECISE)
-    return refined & (distance_px <= reach_px)
+    if not mask.any():
+        return np.zeros_like(mask)
+    return cv2.distanceTransform((~mask).astype(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_PRECISE) <= reach_px

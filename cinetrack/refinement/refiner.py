@@ -10,13 +10,14 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 
 from cinetrack.errors import InputError
 from cinetrack.refinement.model_folder import NnunetModel, load_model_folder
-from cinetrack.refinement.nnunet import convert_predicted_logits_to_segmentation_with_correct_shape
+from cinetrack.refinement.nnunet import PlansManager, convert_predicted_logits_to_segmentation_with_correct_shape
 from cinetrack.refinement.reach import within_reach
 from cinetrack.refinement.sliding_window import SlidingWindow
 from cinetrack.refinement.window import FrameWindow
@@ -62,7 +63,7 @@ class Refiner:
             tile_step_size: distance of tiles as a fraction of the patch, in (0, 1]. The paper's is 0.05.
             mirroring: average over mirrored copies, along the axes that the checkpoint allows.
             reach_px: how far from the tracker's mask the refined one may go, in pixels; None for anywhere, as in the
-                paper.
+                paper. Tiles out of reach are left out, which changes nothing within it.
             dtype: float32, or bfloat16 or float16 for autocast on a GPU.
             tile_batch: patches in one pass of the network; by default 16 on a GPU, 1 on a CPU.
         Raises:
@@ -97,12 +98,15 @@ class Refiner:
         """
         return RefinerSession(self, FrameWindow(self.window, frame, mask), spacing_mm)
 
-    def labels(self, channels: np.ndarray, spacing_mm: Spacing = (1.0, 1.0)) -> np.ndarray:
+    def labels(
+        self, channels: np.ndarray, spacing_mm: Spacing = (1.0, 1.0), wanted: np.ndarray | None = None
+    ) -> np.ndarray:
         """The model's label map of one window, as nnUNetPredictor.predict_single_npy_array gives it.
 
         Args:
             channels: (2 * window, H, W) float32, as `FrameWindow.channels` orders them.
             spacing_mm: (row, column), as for `start`.
+            wanted: (H, W) bool; labels elsewhere mean nothing, which saves the tiles that lie there. None for all.
         Returns:
             (H, W) integers, 0 for background.
         """
@@ -112,7 +116,8 @@ class Refiner:
         data, _, properties = self._preprocessor.run_case_npy(
             channels[:, None], None, properties, model.plans, model.configuration, model.dataset_json
         )
-        logits = self._sliding_window.logits(torch.from_numpy(data))
+        wanted = None if wanted is None else _as_preprocessed(wanted, properties, model.plans, data.shape[1:])
+        logits = self._sliding_window.logits(torch.from_numpy(data), wanted)
         labels = convert_predicted_logits_to_segmentation_with_correct_shape(
             logits,
             model.plans,
@@ -144,6 +149,19 @@ class RefinerSession:
             InputError: another shape, or a mask that is not bool.
         """
         self._window.append(frame, mask)
-        refined = self._refiner.labels(self._window.channels(), self._spacing_mm) > 0
         reach_px = self._refiner.reach_px
-        return refined if reach_px is None else within_reach(refined, mask, reach_px)
+        if reach_px is None:
+            return self._refiner.labels(self._window.channels(), self._spacing_mm) > 0
+        near = within_reach(mask, reach_px)
+        if not near.any():
+            return near
+        return (self._refiner.labels(self._window.channels(), self._spacing_mm, near) > 0) & near
+
+
+def _as_preprocessed(
+    wanted: np.ndarray, properties: dict[str, Any], plans: PlansManager, shape_dhw: tuple[int, ...]
+) -> torch.Tensor | None:
+    """(H, W) bool as nnU-Net's preprocessing turned and cropped the image; None where it resampled it as well."""
+    volume = wanted[None].transpose(plans.transpose_forward)
+    volume = volume[tuple(slice(*bounds) for bounds in properties["bbox_used_for_cropping"])]
+    return torch.from_numpy(volume) if volume.shape == tuple(shape_dhw) else None

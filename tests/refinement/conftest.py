@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from pathlib import Path
 
 import pytest
@@ -18,3 +19,13 @@ def planned(tmp_path_factory) -> PlannedDataset:
 def model_folder(planned, tmp_path_factory) -> Path:
     """Two folds of different weights."""
     return write_model_folder(tmp_path_factory.mktemp("models") / "two_folds", planned, folds=(0, 1))
+
+
+@pytest.fixture(scope="session")
+def mha_model(planned, tmp_path_factory) -> Path:
+    """A model trained on a format with pixel spacing, with its image axes swapped by the planner."""
+    plans = copy.deepcopy(planned.plans)
+    plans |= {"image_reader_writer": "SimpleITKIO", "transpose_forward": [0, 2, 1], "transpose_backward": [0, 2, 1]}
+    swapped = PlannedDataset(planned.root, plans, planned.dataset_json)
+    folder = tmp_path_factory.mktemp("models") / "mha"
+    return write_model_folder(folder, swapped.with_configuration(patch_size=[64, 48], spacing=[1.0, 1.25]))

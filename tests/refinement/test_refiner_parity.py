@@ -6,7 +6,6 @@ last bit of a float32 depends on the processor. On the one these tests were writ
 
 from __future__ import annotations
 
-import copy
 import json
 
 import numpy as np
@@ -115,15 +114,6 @@ def test_other_normalisations_are_taken_from_the_plans(planned, tmp_path, scheme
     folder = write_model_folder(tmp_path / "model", planned.with_configuration(normalization_schemes=schemes))
     refiner = Refiner.load(folder, tile_step_size=0.5, device=CPU)
     assert_same_labels(refiner, stock_predictor(folder), [window_of((50, 70))])
-
-
-@pytest.fixture
-def mha_model(planned, tmp_path):
-    """A model trained on a format with pixel spacing, with its image axes swapped by the planner."""
-    plans = copy.deepcopy(planned.plans)
-    plans |= {"image_reader_writer": "SimpleITKIO", "transpose_forward": [0, 2, 1], "transpose_backward": [0, 2, 1]}
-    swapped = type(planned)(planned.root, plans, planned.dataset_json)
-    return write_model_folder(tmp_path / "model", swapped.with_configuration(patch_size=[64, 48], spacing=[1.0, 1.25]))
 
 
 @pytest.mark.parametrize("spacing_mm", [(1.25, 1.0), (1.0, 1.0), (2.0, 1.4)])
