@@ -27,6 +27,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "label": ("cinetrack.cli.label", "label first frames in the browser"),
     "propagate": ("cinetrack.cli.propagate", "track every labelled sequence through, as pseudo-labels"),
     "finetune": ("cinetrack.cli.finetune", "fine-tune SAM2 with its own training recipe"),
+    "average": ("cinetrack.cli.average", "average the weights of SAM2 checkpoints of one architecture"),
     "refiner": ("cinetrack.cli.refiner", "train the nnU-Net refiner: prepare, plan, train, cross-validate, bundle"),
 }
 

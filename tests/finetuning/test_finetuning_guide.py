@@ -120,7 +120,7 @@ def shortened(words: list[str]) -> list[str]:
     if "finetune" in words:
         found += ["--config", "small.yaml"] if meta in words else []
         found += SHORT[: -2 if "--slurm" in words else None]
-    elif meta in words:
+    elif meta in words and "bundle" in words:
         found += ["--tracker-config", "small.yaml"]
     return found
 

@@ -138,9 +138,16 @@ def load_weights_into(network: SAM2Base, weights: dict[str, Any], path: Path) ->
     Raises:
         BundleError: tensors are missing, superfluous or of other shapes; names the first few of each.
     """
-    own = network.state_dict()
     # Only tensors count: the trainer may keep other things beside them.
     given = {name: value for name, value in weights.items() if isinstance(value, torch.Tensor)}
+    problems = differences(network.state_dict(), given)
+    if problems:
+        raise BundleError(f"{path}: expected weights of the configured SAM2, found some {problems}")
+    network.load_state_dict(given)
+
+
+def differences(own: dict[str, torch.Tensor], given: dict[str, torch.Tensor]) -> str:
+    """Which tensors differ from an architecture's, the first few of each kind; "" where none does."""
     missing = [name for name in own if name not in given]
     extra = [name for name in given if name not in own]
     shapes = [
@@ -148,14 +155,11 @@ def load_weights_into(network: SAM2Base, weights: dict[str, Any], path: Path) ->
         for name, value in own.items()
         if name in given and given[name].shape != value.shape
     ]
-    problems = [
+    return "; ".join(
         f"{what} {', '.join(names[:3])}" + (f" and {len(names) - 3} more" if len(names) > 3 else "")
         for what, names in (("without", missing), ("with unknown", extra), ("of other shapes:", shapes))
         if names
-    ]
-    if problems:
-        raise BundleError(f"{path}: expected weights of the configured SAM2, found some " + "; ".join(problems))
-    network.load_state_dict(given)
+    )
 
 
 def _target_of(model: Any) -> Any:

@@ -1,0 +1,22 @@
+"""`cinetrack average`: the mean of SAM2 checkpoints' weights."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from cinetrack.finetuning.weight_average import average_checkpoints
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the command's arguments."""
+    parser.add_argument("checkpoints", type=Path, nargs="+", metavar="CHECKPOINT", help="or a bundle with a SAM2")
+    parser.add_argument("--shares", type=float, nargs="+", metavar="SHARE", help="of each (default: equal ones)")
+    parser.add_argument("-o", "--output", type=Path, required=True, help="the new checkpoint")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Write the averaged checkpoint and print its path."""
+    average_checkpoints(args.checkpoints, args.shares, args.output)
+    print(args.output)
+    return 0
