@@ -15,6 +15,13 @@ def draw_curves(losses: list[dict[str, str]], validation: list[dict[str, str]], 
         losses, validation: rows of losses.csv and validation.csv.
         target: a png.
     """
+    import matplotlib.style
+
+    with matplotlib.style.context("default"):  # nnU-Net's own plots change the process's style
+        _draw(losses, validation, target)
+
+
+def _draw(losses: list[dict[str, str]], validation: list[dict[str, str]], target: Path) -> None:
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 

@@ -23,9 +23,9 @@ def test_preprocessed_samples_equal_the_networks_input_in_the_pipeline(trained, 
     fed: list[np.ndarray] = []
     logits = SlidingWindow.logits
 
-    def record(window: SlidingWindow, image: torch.Tensor) -> torch.Tensor:
+    def record(window: SlidingWindow, image: torch.Tensor, wanted: torch.Tensor | None = None) -> torch.Tensor:
         fed.append(image.numpy().copy())
-        return logits(window, image)
+        return logits(window, image, wanted)
 
     monkeypatch.setattr(SlidingWindow, "logits", record)
     refiner = Refiner.load(model_folder(trained, SMALL_PLANS), device=torch.device("cpu"), tile_step_size=1.0)
