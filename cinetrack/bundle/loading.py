@@ -71,6 +71,7 @@ def refiner_as_set(folder: Path, spec: RefinerSpec, device: torch.device, dtype:
         tile_step_size=spec.tile_step_size,
         mirroring=spec.mirroring,
         reach_px=spec.reach_px,
+        confidence=spec.confidence,
         device=device,
         dtype=dtype,
     )

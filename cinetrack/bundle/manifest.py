@@ -4,7 +4,7 @@
  "tracker": {"kind": "sam2", "config": ..., "checkpoint": ..., "region_px": ...} | {"kind": "static"}
           | {"kind": "registration", ...settings},                             (region_px may be left out)
  "refiner": null | {"folder", "folds", "checkpoint", "window", "tile_step_size", "mirroring", "reach_px",
-                    "presets": {name: {"tile_step_size", "mirroring"}}},   (reach_px and presets may be left out)
+                    "confidence", "presets": {name: {"tile_step_size", "mirroring"}}},   (all but folder optional)
  "box_segmenter": "sam2" | "grabcut" | "random_walker",   (may be left out: see `Bundle.segmenter`)
  "files": {relative path: sha256}}
 """
@@ -28,6 +28,7 @@ from cinetrack.tracking.registration import RegistrationSettings
 
 MANIFEST_NAME = "bundle.json"
 DEFAULT_PRESET = "default"
+EVEN = 0.5  # `cinetrack.refinement.confidence`'s, whose package imports torch
 BOX_SEGMENTERS = ("sam2", "grabcut", "random_walker")  # what turns a labeller's box into a mask
 
 
@@ -92,6 +93,8 @@ class RefinerSpec:
         tile_step_size: distance of neighbouring tiles as a fraction of the patch, in (0, 1].
         mirroring: test-time mirroring over the axes that the checkpoint allows.
         reach_px: how far from the tracker's mask the refined one may go; None for anywhere, as in the paper.
+        confidence: how probable a change of the tracker's mask must be, in [0.5, 1); 0.5, as in the paper, for the
+            network's own labels.
         presets: other paces by name, as "fast".
     """
 
@@ -102,6 +105,7 @@ class RefinerSpec:
     tile_step_size: float = 0.05
     mirroring: bool = True
     reach_px: float | None = None
+    confidence: float = EVEN
     presets: Mapping[str, RefinerPreset] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -112,10 +116,11 @@ class RefinerSpec:
         if isinstance(self.window, bool) or not isinstance(self.window, int) or self.window < 1:
             raise BundleError(f"refiner.window: expected a whole number of frames from 1 on, found {self.window}")
         _check_pace("refiner", self.tile_step_size, self.mirroring)
-        reach = self.reach_px
-        is_number = isinstance(reach, (int, float)) and not isinstance(reach, bool)
-        if reach is not None and not (is_number and 0 <= reach < math.inf):
+        reach, confidence = self.reach_px, self.confidence
+        if reach is not None and not (_is_number(reach) and 0 <= reach < math.inf):
             raise BundleError(f"refiner.reach_px: expected 0 pixels or more, found {reach}")
+        if not (_is_number(confidence) and EVEN <= confidence < 1):
+            raise BundleError(f"refiner.confidence: expected at least 0.5 and below 1, found {confidence}")
         if DEFAULT_PRESET in self.presets:
             raise BundleError(f"refiner.presets: expected names other than {DEFAULT_PRESET}, found it")
 
@@ -256,6 +261,8 @@ def _refiner_document(refiner: RefinerSpec) -> dict[str, Any]:
         del document["presets"]
     if refiner.reach_px is None:
         del document["reach_px"]
+    if refiner.confidence == EVEN:
+        del document["confidence"]
     return document
 
 
@@ -339,7 +346,7 @@ def _read_refiner(value: Any) -> RefinerSpec:
 
 
 def _check_pace(where: str, tile_step_size: Any, mirroring: Any) -> None:
-    if isinstance(tile_step_size, bool) or not (isinstance(tile_step_size, (int, float)) and 0 < tile_step_size <= 1):
+    if not (_is_number(tile_step_size) and 0 < tile_step_size <= 1):
         raise BundleError(f"{where}.tile_step_size: expected a fraction in (0, 1], found {tile_step_size}")
     if not isinstance(mirroring, bool):
         raise BundleError(f"{where}.mirroring: expected true or false, found {mirroring}")
@@ -386,3 +393,7 @@ def _verify(path: Path, expected: str) -> None:
     found = sha256_of(path)
     if found != expected:
         raise BundleError(f"{path}: expected sha256 {expected}, found {found}")
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool)

@@ -24,7 +24,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     create.add_argument("--window", type=int, default=5, help="frames that the refiner sees (default 5)")
     create.add_argument("--tile-step-size", type=float, default=0.05, help="fraction of the patch (default 0.05)")
     create.add_argument("--no-mirroring", action="store_true", help="without test-time mirroring")
-    add_reach_argument(create)
+    add_nearness_arguments(create)
     add_preset_argument(create)
     create.add_argument("--box-segmenter", metavar="NAME", help=f"of the labelling app: {', '.join(BOX_SEGMENTERS)}")
     create.add_argument("--name", help="the bundle's name; its folder's by default")
@@ -48,6 +48,7 @@ def run(args: argparse.Namespace) -> int:
                 tile_step_size=args.tile_step_size,
                 mirroring=not args.no_mirroring,
                 reach_px=args.reach,
+                confidence=args.confidence,
                 presets=presets_of(args.preset),
             )
         bundle = create_bundle(
@@ -64,13 +65,20 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
-def add_reach_argument(parser: argparse.ArgumentParser) -> None:
-    """Declare --reach."""
+def add_nearness_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare --reach and --confidence: how close to the tracker's mask the refined one stays."""
     parser.add_argument(
         "--reach",
         type=float,
         metavar="PX",
         help="how far from the tracker's mask the refined one may go (default: anywhere)",
+    )
+    parser.add_argument(
+        "--confidence",
+        type=float,
+        default=0.5,
+        metavar="P",
+        help="how probable a change of the tracker's mask must be, 0.5 to below 1 (default 0.5)",
     )
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from tqdm import tqdm
 
-from cinetrack.cli.bundle import add_preset_argument, add_reach_argument, presets_of
+from cinetrack.cli.bundle import add_nearness_arguments, add_preset_argument, presets_of
 from cinetrack.errors import InputError
 
 CHECKPOINTS = ("final", "best")  # nnU-Net's: after the last epoch, and of the best pseudo-Dice
@@ -112,6 +112,7 @@ def _add_crossvalidate(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--tile-step-size", type=float, nargs="+", default=[0.5], help="default 0.5")
     parser.add_argument("--mirroring", nargs="+", default=["on"], choices=("on", "off"), help="default on")
     parser.add_argument("--reach", nargs="+", default=["none"], metavar="PX", help="pixels, or none (default none)")
+    parser.add_argument("--confidence", type=float, nargs="+", default=[0.5], metavar="P", help="default 0.5")
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N")
     parser.add_argument("--workers", type=int, help="processes that score (default: one a core)")
     parser.add_argument("-o", "--output", type=Path, required=True, help="gets predictions, metrics and tables")
@@ -125,7 +126,7 @@ def _add_bundle(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--checkpoint", default="final", choices=CHECKPOINTS, help="default final")
     parser.add_argument("--tile-step-size", type=float, default=0.05, help="fraction of the patch (default 0.05)")
     parser.add_argument("--no-mirroring", action="store_true", help="without test-time mirroring")
-    add_reach_argument(parser)
+    add_nearness_arguments(parser)
     add_preset_argument(parser)
     parser.add_argument("--name", help="the bundle's name; its folder's by default")
     parser.add_argument("-o", "--output", type=Path, required=True, help="the new bundle's folder")
@@ -268,11 +269,12 @@ def _crossvalidate(args: argparse.Namespace) -> int:
     folders = _folders(args)
     models = model_folder(folders, find_plans(folders, args.plans))
     candidates = [
-        RefinerSettings(f"checkpoint_{checkpoint}.pth", step, mirroring == "on", _reach(reach))
+        RefinerSettings(f"checkpoint_{checkpoint}.pth", step, mirroring == "on", _reach(reach), confidence)
         for checkpoint in args.checkpoint
         for step in args.tile_step_size
         for mirroring in args.mirroring
         for reach in args.reach
+        for confidence in args.confidence
     ]
     numbers = [_fold(text) for text in args.fold] if args.fold else None
     planned = cv.plan_validations(folders, models, args.data, candidates, numbers, args.tracker)
@@ -314,6 +316,7 @@ def _bundle(args: argparse.Namespace) -> int:
         args.tile_step_size,
         not args.no_mirroring,
         args.reach,
+        args.confidence,
     )
     bundle = bundle_refiner(
         model_folder(folders, find_plans(folders, args.plans)),

@@ -16,6 +16,7 @@ import numpy as np
 import torch
 
 from cinetrack.errors import InputError
+from cinetrack.refinement.confidence import EVEN, changed_where_sure
 from cinetrack.refinement.model_folder import NnunetModel, load_model_folder
 from cinetrack.refinement.nnunet import PlansManager, convert_predicted_logits_to_segmentation_with_correct_shape
 from cinetrack.refinement.reach import within_reach
@@ -31,11 +32,17 @@ class Refiner:
     """A loaded model. Holds no state of a sequence, so any number of sessions may share it."""
 
     def __init__(
-        self, model: NnunetModel, sliding_window: SlidingWindow, window: int, reach_px: float | None = None
+        self,
+        model: NnunetModel,
+        sliding_window: SlidingWindow,
+        window: int,
+        reach_px: float | None = None,
+        confidence: float = EVEN,
     ) -> None:
         """Use `Refiner.load`."""
         self.window = window
         self.reach_px = reach_px
+        self.confidence = confidence
         self._model = model
         self._sliding_window = sliding_window
         self._preprocessor = model.configuration.preprocessor_class(verbose=False)
@@ -51,6 +58,7 @@ class Refiner:
         tile_step_size: float = 0.05,
         mirroring: bool = True,
         reach_px: float | None = None,
+        confidence: float = EVEN,
         device: torch.device,
         dtype: torch.dtype = torch.float32,
         tile_batch: int | None = None,
@@ -64,6 +72,8 @@ class Refiner:
             mirroring: average over mirrored copies, along the axes that the checkpoint allows.
             reach_px: how far from the tracker's mask the refined one may go, in pixels; None for anywhere, as in the
                 paper. Tiles out of reach are left out, which changes nothing within it.
+            confidence: how probable a change of the tracker's mask must be, in [0.5, 1); 0.5, as in the paper, for
+                the model's own labels.
             dtype: float32, or bfloat16 or float16 for autocast on a GPU.
             tile_batch: patches in one pass of the network; by default 16 on a GPU, 1 on a CPU.
         Raises:
@@ -76,6 +86,8 @@ class Refiner:
             raise InputError(f"refiner: expected a tile step size above 0 and at most 1, found {tile_step_size}")
         if reach_px is not None and not 0 <= reach_px < math.inf:
             raise InputError(f"refiner: expected a reach of 0 pixels or more, found {reach_px}")
+        if not EVEN <= confidence < 1:
+            raise InputError(f"refiner: expected a confidence of at least 0.5 and below 1, found {confidence}")
         model = load_model_folder(model_folder, folds, checkpoint, 2 * window, device)
         sliding_window = SlidingWindow(
             model.networks,
@@ -86,7 +98,7 @@ class Refiner:
             dtype,
             tile_batch,
         )
-        return cls(model, sliding_window, window, reach_px)
+        return cls(model, sliding_window, window, reach_px, confidence)
 
     def start(self, frame: np.ndarray, mask: np.ndarray, spacing_mm: Spacing = (1.0, 1.0)) -> RefinerSession:
         """Start a sequence from its first frame and the target outlined on it.
@@ -110,6 +122,25 @@ class Refiner:
         Returns:
             (H, W) integers, 0 for background.
         """
+        return self._predict(channels, spacing_mm, wanted)[0]
+
+    def probability(
+        self, channels: np.ndarray, spacing_mm: Spacing = (1.0, 1.0), wanted: np.ndarray | None = None
+    ) -> np.ndarray:
+        """How probable the target is, by the model's softmax; of a model of regions, the most probable one's sigmoid.
+
+        Args:
+            channels, spacing_mm, wanted: as for `labels`.
+        Returns:
+            (H, W) float32, 0 to 1.
+        """
+        _, probabilities = self._predict(channels, spacing_mm, wanted, with_probabilities=True)
+        return probabilities.max(axis=0) if self._model.labels.has_regions else 1 - probabilities[0]
+
+    def _predict(
+        self, channels: np.ndarray, spacing_mm: Spacing, wanted: np.ndarray | None, with_probabilities: bool = False
+    ) -> tuple[np.ndarray, np.ndarray | None]:
+        """(H, W) labels, and the (K, H, W) probabilities that they are taken from."""
         model = self._model
         spacing = spacing_mm if model.reads_spacing else (1.0, 1.0)
         properties = {"spacing": (SLICE_SPACING, *spacing)}
@@ -118,15 +149,19 @@ class Refiner:
         )
         wanted = None if wanted is None else _as_preprocessed(wanted, properties, model.plans, data.shape[1:])
         logits = self._sliding_window.logits(torch.from_numpy(data), wanted)
-        labels = convert_predicted_logits_to_segmentation_with_correct_shape(
+        predicted = convert_predicted_logits_to_segmentation_with_correct_shape(
             logits,
             model.plans,
             model.configuration,
             model.labels,
             properties,
+            return_probabilities=with_probabilities,
             num_threads_torch=torch.get_num_threads(),  # it sets torch's threads, by default to 8
         )
-        return labels[0]
+        if with_probabilities:
+            labels, probabilities = predicted
+            return labels[0], probabilities[:, 0]
+        return predicted[0], None
 
 
 class RefinerSession:
@@ -144,18 +179,22 @@ class RefinerSession:
             frame: (H, W) raw MR intensity, of the first frame's shape.
             mask: (H, W) bool, the tracker's mask of this frame, not a refined one; may be empty.
         Returns:
-            (H, W) bool; every label but background is the target, within reach of `mask`.
+            (H, W) bool; every label but background is the target, within reach of `mask`, which is kept where the
+            refiner's confidence does not suffice.
         Raises:
             InputError: another shape, or a mask that is not bool.
         """
         self._window.append(frame, mask)
-        reach_px = self._refiner.reach_px
-        if reach_px is None:
-            return self._refiner.labels(self._window.channels(), self._spacing_mm) > 0
-        near = within_reach(mask, reach_px)
-        if not near.any():
-            return near
-        return (self._refiner.labels(self._window.channels(), self._spacing_mm, near) > 0) & near
+        if self._refiner.reach_px is None:
+            return self._refined(mask)
+        near = within_reach(mask, self._refiner.reach_px)
+        return self._refined(mask, near) & near if near.any() else near
+
+    def _refined(self, mask: np.ndarray, wanted: np.ndarray | None = None) -> np.ndarray:
+        seen = self._window.channels(), self._spacing_mm, wanted
+        if self._refiner.confidence == EVEN:
+            return self._refiner.labels(*seen) > 0
+        return changed_where_sure(mask, self._refiner.probability(*seen), self._refiner.confidence)
 
 
 def _as_preprocessed(

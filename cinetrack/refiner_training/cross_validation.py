@@ -242,6 +242,7 @@ def ranking_document(ranked: Sequence[Candidate]) -> str:
             "tile_step_size": candidate.settings.tile_step_size,
             "mirroring": candidate.settings.mirroring,
             "reach_px": candidate.settings.reach_px,
+            "confidence": candidate.settings.confidence,
             "improvement_percent": candidate.improvement if math.isfinite(candidate.improvement) else None,
             "by_tracker_and_fold": candidate.by_fold,
         }

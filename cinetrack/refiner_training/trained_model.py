@@ -16,6 +16,7 @@ from cinetrack.bundle.assembly import create_bundle
 from cinetrack.bundle.manifest import RefinerPreset, RefinerSpec
 from cinetrack.bundle.safe_weights import load_weights
 from cinetrack.errors import BundleError, InputError
+from cinetrack.refinement.confidence import EVEN
 from cinetrack.sequence.json_files import read_json
 
 # What nnUNetPredictor and `load_model_folder` read; the optimiser's state is as large as the weights.
@@ -32,17 +33,26 @@ class RefinerSettings:
     tile_step_size: float = 0.05
     mirroring: bool = True
     reach_px: float | None = None
+    confidence: float = EVEN
 
     def spec(self, folder: str, folds: Sequence[int | str], window: int) -> RefinerSpec:
         """The bundle's specification of these settings. Raises BundleError for one out of range."""
         return RefinerSpec(
-            folder, tuple(folds), self.checkpoint, window, self.tile_step_size, self.mirroring, self.reach_px
+            folder,
+            tuple(folds),
+            self.checkpoint,
+            window,
+            self.tile_step_size,
+            self.mirroring,
+            self.reach_px,
+            self.confidence,
         )
 
     def __str__(self) -> str:
         kind = Path(self.checkpoint).stem.removeprefix("checkpoint_")
         reach = "" if self.reach_px is None else f", reach {self.reach_px:g} px"
-        return f"{kind}, step {self.tile_step_size:g}, {'mirroring' if self.mirroring else 'no mirroring'}{reach}"
+        sure = "" if self.confidence == EVEN else f", confidence {self.confidence:g}"
+        return f"{kind}, step {self.tile_step_size:g}, {'mirroring' if self.mirroring else 'no mirroring'}{reach}{sure}"
 
 
 def window_of(model_folder: Path) -> int:

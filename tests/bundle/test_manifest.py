@@ -63,6 +63,7 @@ def test_every_shipped_bundle_opens(name):
         (lambda d: d.update(refiner={"folder": "r", "tile_step_size": 1.5}), "fraction"),
         (lambda d: d.update(refiner={"folder": "r", "mirroring": "yes"}), "true or false"),
         (lambda d: d.update(refiner={"folder": "r", "reach_px": "far"}), "0 pixels or more, found far"),
+        (lambda d: d.update(refiner={"folder": "r", "confidence": True}), "below 1, found True"),
         (lambda d: d.update(refiner={"folder": "r", "folds": ["x"]}), "fold numbers"),
         (lambda d: d.update(refiner={"folder": "r", "folds": [0]}), "r/dataset.json"),
         (lambda d: d.update(refiner=[]), "object"),

@@ -86,6 +86,20 @@ def test_reach_makes_another_candidate(trained, discs, tmp_path, capsys):
     assert "--reach: expected pixels or none, found near" in capsys.readouterr().err
 
 
+def test_confidence_makes_another_candidate(trained, discs, tmp_path):
+    options = ["--mirroring", "off", "--fold", "0", "--tracker", "static", "--confidence", "0.5", "0.999"]
+    assert crossvalidate(trained, discs, tmp_path, *options) == 0
+    candidates = json.loads((tmp_path / "crossvalidation.json").read_text())["candidates"]
+    assert {candidate["confidence"] for candidate in candidates} == {0.5, 0.999}
+    changed = {"final_step_0.5_no_mirroring": 0, "final_step_0.5_no_mirroring_confidence_0.999": 0}
+    for case in folds_of(trained)[0]:
+        tracked, _ = read_masks(tmp_path / "static/fold_0/tracker" / case / OUTPUT)
+        for name in changed:
+            changed[name] += (read_masks(tmp_path / "static/fold_0" / name / case / OUTPUT)[0] ^ tracked).sum()
+    even, sure = changed.values()
+    assert sure < even
+
+
 def test_the_tables_have_every_held_out_case_once_and_a_change_in_percent(validated, trained):
     held_out = sum(len(fold) for fold in folds_of(trained)[:2])
     for tracker in ("registration", "static"):
