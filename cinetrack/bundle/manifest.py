@@ -92,7 +92,7 @@ class RefinerSpec:
         window: frames that the network sees, the current one included.
         tile_step_size: distance of neighbouring tiles as a fraction of the patch, in (0, 1].
         mirroring: test-time mirroring over the axes that the checkpoint allows.
-        reach_px: how far from the tracker's mask the refined one may go; None for anywhere, as in the paper.
+        reach_px: how far from the tracker's outline the refined mask may differ; None for anywhere, as in the paper.
         confidence: how probable a change of the tracker's mask must be, in [0.5, 1); 0.5, as in the paper, for the
             network's own labels.
         presets: other paces by name, as "fast".

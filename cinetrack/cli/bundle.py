@@ -66,12 +66,12 @@ def run(args: argparse.Namespace) -> int:
 
 
 def add_nearness_arguments(parser: argparse.ArgumentParser) -> None:
-    """Declare --reach and --confidence: how close to the tracker's mask the refined one stays."""
+    """Declare --reach and --confidence: how close the refined mask stays to the tracker's."""
     parser.add_argument(
         "--reach",
         type=float,
         metavar="PX",
-        help="how far from the tracker's mask the refined one may go (default: anywhere)",
+        help="how far from the tracker's outline the refined mask may differ (default: anywhere)",
     )
     parser.add_argument(
         "--confidence",

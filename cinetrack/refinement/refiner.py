@@ -70,8 +70,8 @@ class Refiner:
             window: frames that the model sees; its channels are twice as many.
             tile_step_size: distance of tiles as a fraction of the patch, in (0, 1]. The paper's is 0.05.
             mirroring: average over mirrored copies, along the axes that the checkpoint allows.
-            reach_px: how far from the tracker's mask the refined one may go, in pixels; None for anywhere, as in the
-                paper. Tiles out of reach are left out, which changes nothing within it.
+            reach_px: how far from the tracker's outline the refined mask may differ from it, to either side, in pixels;
+                None for anywhere, as in the paper. Tiles out of reach are left out, which changes nothing within it.
             confidence: how probable a change of the tracker's mask must be, in [0.5, 1); 0.5, as in the paper, for
                 the model's own labels.
             dtype: float32, or bfloat16 or float16 for autocast on a GPU.
@@ -179,8 +179,8 @@ class RefinerSession:
             frame: (H, W) raw MR intensity, of the first frame's shape.
             mask: (H, W) bool, the tracker's mask of this frame, not a refined one; may be empty.
         Returns:
-            (H, W) bool; every label but background is the target, within reach of `mask`, which is kept where the
-            refiner's confidence does not suffice.
+            (H, W) bool; every label but background is the target. `mask` is kept out of reach of its outline, and where
+            the refiner's confidence does not suffice.
         Raises:
             InputError: another shape, or a mask that is not bool.
         """
@@ -188,7 +188,7 @@ class RefinerSession:
         if self._refiner.reach_px is None:
             return self._refined(mask)
         near = within_reach(mask, self._refiner.reach_px)
-        return self._refined(mask, near) & near if near.any() else near
+        return np.where(near, self._refined(mask, near), mask) if near.any() else mask.copy()
 
     def _refined(self, mask: np.ndarray, wanted: np.ndarray | None = None) -> np.ndarray:
         seen = self._window.channels(), self._spacing_mm, wanted

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -70,34 +71,41 @@ def test_predictions_are_those_of_a_bundle_of_the_folds_model(validated, trained
                 np.testing.assert_array_equal(written, track_whole(loaded, model.tracker, refiner).masks)
 
 
-def test_reach_makes_another_candidate(trained, discs, tmp_path, capsys):
-    options = ["--mirroring", "off", "--fold", "0", "--tracker", "static", "--reach"]
-    assert crossvalidate(trained, discs, tmp_path, *options, "none", "0") == 0
-    candidates = json.loads((tmp_path / "crossvalidation.json").read_text())["candidates"]
-    assert {candidate["reach_px"] for candidate in candidates} == {None, 0}
-    beyond = {"final_step_0.5_no_mirroring": 0, "final_step_0.5_no_mirroring_reach_0_px": 0}
+def changes_of_the_tracker(trained, output: Path, names: list[str]) -> list[int]:
+    """Pixels of fold 0's cases in which each candidate differs from the static tracker."""
+    changed = [0] * len(names)
     for case in folds_of(trained)[0]:
-        tracked, _ = read_masks(tmp_path / "static/fold_0/tracker" / case / OUTPUT)
-        for name in beyond:
-            beyond[name] += (read_masks(tmp_path / "static/fold_0" / name / case / OUTPUT)[0] & ~tracked).sum()
-    anywhere, within = beyond.values()
-    assert anywhere > 0 and within == 0
-    assert crossvalidate(trained, discs, tmp_path, *options, "near") == 2
-    assert "--reach: expected pixels or none, found near" in capsys.readouterr().err
+        tracked, _ = read_masks(output / "static/fold_0/tracker" / case / OUTPUT)
+        for number, name in enumerate(names):
+            changed[number] += int((read_masks(output / "static/fold_0" / name / case / OUTPUT)[0] ^ tracked).sum())
+    return changed
 
 
-def test_confidence_makes_another_candidate(trained, discs, tmp_path):
-    options = ["--mirroring", "off", "--fold", "0", "--tracker", "static", "--confidence", "0.5", "0.999"]
+@pytest.mark.parametrize(
+    ("option", "values", "found", "name"),
+    [
+        ("reach", ("none", "0"), {"reach_px": {None, 0}}, "reach_0_px"),
+        ("confidence", ("0.5", "0.999"), {"confidence": {0.5, 0.999}}, "confidence_0.999"),
+    ],
+)
+def test_settings_that_hold_the_refiner_back_make_other_candidates(
+    trained, discs, tmp_path, option, values, found, name
+):
+    options = ["--mirroring", "off", "--fold", "0", "--tracker", "static", f"--{option}", *values]
     assert crossvalidate(trained, discs, tmp_path, *options) == 0
     candidates = json.loads((tmp_path / "crossvalidation.json").read_text())["candidates"]
-    assert {candidate["confidence"] for candidate in candidates} == {0.5, 0.999}
-    changed = {"final_step_0.5_no_mirroring": 0, "final_step_0.5_no_mirroring_confidence_0.999": 0}
-    for case in folds_of(trained)[0]:
-        tracked, _ = read_masks(tmp_path / "static/fold_0/tracker" / case / OUTPUT)
-        for name in changed:
-            changed[name] += (read_masks(tmp_path / "static/fold_0" / name / case / OUTPUT)[0] ^ tracked).sum()
-    even, sure = changed.values()
-    assert sure < even
+    for key, expected in found.items():
+        assert {candidate[key] for candidate in candidates} == expected
+    plain = "final_step_0.5_no_mirroring"
+    free, held_back = changes_of_the_tracker(trained, tmp_path, [plain, f"{plain}_{name}"])
+    assert held_back < free
+    if option == "reach":
+        assert held_back == 0
+
+
+def test_a_reach_that_is_no_number_is_refused(trained, discs, tmp_path, capsys):
+    assert crossvalidate(trained, discs, tmp_path, "--fold", "0", "--tracker", "static", "--reach", "near") == 2
+    assert "--reach: expected pixels or none, found near" in capsys.readouterr().err
 
 
 def test_the_tables_have_every_held_out_case_once_and_a_change_in_percent(validated, trained):
