@@ -36,6 +36,7 @@ def create_bundle(
     name: str | None = None,
     box_segmenter: str | None = None,
     region_px: int | None = None,
+    motion_compensation: bool = False,
 ) -> Bundle:
     """Copy weights and configuration into a new bundle at `folder`, and load it once to check it.
 
@@ -50,6 +51,8 @@ def create_bundle(
             `Bundle.segmenter`'s default.
         region_px: side of the target's surroundings that SAM2 is shown; None for whole frames, or for what the bundle
             says whose tracker is taken.
+        motion_compensation: whether SAM2 is shown motion-compensated frames; they are where the bundle says so whose
+            tracker is taken.
     Raises:
         InputError: `folder` is taken, or a file is missing.
         BundleError: the weights do not fit the configuration, or the refiner cannot be run as set.
@@ -66,8 +69,7 @@ def create_bundle(
             box_segmenter = box_segmenter or source.box_segmenter
         else:
             spec = _add_tracker(draft, tracker, tracker_config)
-        if region_px is not None:
-            spec = _in_region(spec, region_px)
+        spec = _as_shown(spec, region_px, motion_compensation)
         check_box_segmenter(box_segmenter, spec)
         refiner_spec = None if refiner_folder is None else _add_refiner(draft, refiner_folder, refiner)
         sums = {file: sha256_of(draft / file) for file in needed_files(spec, refiner_spec)}
@@ -96,10 +98,15 @@ def _bundle_at(tracker: str) -> Bundle | None:
     return open_bundle(folder) if tracker not in WEIGHTLESS and (folder / MANIFEST_NAME).is_file() else None
 
 
-def _in_region(spec: TrackerSpec, region_px: int) -> TrackerSpec:
-    if not isinstance(spec, Sam2Spec):
+def _as_shown(spec: TrackerSpec, region_px: int | None, motion_compensation: bool) -> TrackerSpec:
+    if isinstance(spec, Sam2Spec):
+        region_px = spec.region_px if region_px is None else region_px
+        return replace(spec, region_px=region_px, motion_compensation=motion_compensation or spec.motion_compensation)
+    if region_px is not None:
         raise InputError(f"region: expected none with a {spec.kind} tracker, found {region_px}")
-    return replace(spec, region_px=region_px)
+    if motion_compensation:
+        raise InputError(f"motion compensation: expected none with a {spec.kind} tracker, found it")
+    return spec
 
 
 def _copy_tracker(draft: Path, source: Bundle, config: str | None) -> TrackerSpec:

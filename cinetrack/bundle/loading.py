@@ -38,14 +38,26 @@ def load_tracker(bundle: Path | str | Bundle, device: str = "cpu") -> Tracker:
             return RegistrationTracker(spec.settings)
         case Sam2Spec():
             from cinetrack.tracking.device import choose_device, native_precision
-            from cinetrack.tracking.region import RegionTracker
             from cinetrack.tracking.sam2.tracker import Sam2Tracker
 
             chosen = choose_device(device)
             sam2 = Sam2Tracker.load(
                 spec.config, opened.folder / spec.checkpoint, opened.folder, chosen, native_precision(chosen)
             )
-            return sam2 if spec.region_px is None else RegionTracker(sam2, spec.region_px)
+            return shown(sam2, spec.region_px, spec.motion_compensation)
+
+
+def shown(tracker: Tracker, region_px: int | None, motion_compensation: bool) -> Tracker:
+    """`tracker` with the frames shown to it as a `Sam2Spec` says."""
+    if region_px is not None:
+        from cinetrack.tracking.region import RegionTracker
+
+        tracker = RegionTracker(tracker, region_px)
+    if motion_compensation:
+        from cinetrack.tracking.motion_compensation import MotionCompensatedTracker
+
+        tracker = MotionCompensatedTracker(tracker)
+    return tracker
 
 
 def load_refiner(bundle: Bundle, device: str = "cpu") -> Refiner | None:

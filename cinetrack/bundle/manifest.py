@@ -1,8 +1,8 @@
 """`bundle.json`: what a model bundle holds and how it is to be run.
 
 {"name": ...,
- "tracker": {"kind": "sam2", "config": ..., "checkpoint": ..., "region_px": ...} | {"kind": "static"}
-          | {"kind": "registration", ...settings},                             (region_px may be left out)
+ "tracker": {"kind": "sam2", "config", "checkpoint", "region_px", "motion_compensation"} (the last two optional)
+          | {"kind": "registration", ...settings} | {"kind": "static"},
  "refiner": null | {"folder", "folds", "checkpoint", "window", "tile_step_size", "mirroring", "reach_px",
                     "confidence", "presets": {name: {"tile_step_size", "mirroring"}}},   (all but folder optional)
  "box_segmenter": "sam2" | "grabcut" | "random_walker",   (may be left out: see `Bundle.segmenter`)
@@ -24,7 +24,7 @@ from cinetrack.bundle.checksum import sha256_of
 from cinetrack.errors import BundleError, InputError
 from cinetrack.sequence.json_files import read_json
 from cinetrack.tracking.region import check_region
-from cinetrack.tracking.registration import RegistrationSettings
+from cinetrack.tracking.optical_flow import FlowSettings
 
 MANIFEST_NAME = "bundle.json"
 DEFAULT_PRESET = "default"
@@ -43,7 +43,7 @@ class StaticSpec:
 class RegistrationSpec:
     """Dense registration with its settings."""
 
-    settings: RegistrationSettings = RegistrationSettings()
+    settings: FlowSettings = FlowSettings()
     kind: str = "registration"
 
 
@@ -55,16 +55,21 @@ class Sam2Spec:
         config: the name of one of sam2's own configurations, or of a yaml in the bundle.
         checkpoint: in the bundle.
         region_px: side of the target's surroundings that it is shown; None for whole frames, as in the paper.
+        motion_compensation: whether it is shown frames that registration has warped onto the first; not in the paper.
     """
 
     config: str
     checkpoint: str
     region_px: int | None = None
+    motion_compensation: bool = False
     kind: str = "sam2"
 
     def __post_init__(self) -> None:
         if self.region_px is not None:
             check_region(self.region_px)
+        compensated = self.motion_compensation
+        if not isinstance(compensated, bool):
+            raise BundleError(f"tracker.motion_compensation: expected true or false, found {compensated!r}")
 
 
 TrackerSpec = StaticSpec | RegistrationSpec | Sam2Spec
@@ -242,8 +247,9 @@ def manifest_of(
     """The text of a `bundle.json`; `files` maps relative paths to sha256."""
     settings = dataclasses.asdict(tracker)
     settings = {"kind": settings.pop("kind"), **settings.pop("settings", {}), **settings}
-    if settings.get("region_px", 0) is None:
-        del settings["region_px"]
+    for key, unset in (("region_px", None), ("motion_compensation", False)):  # as bundles were before there were any
+        if settings.get(key) == unset:
+            settings.pop(key, None)
     document = {
         "name": name,
         "tracker": settings,
@@ -290,18 +296,25 @@ def _read_tracker(value: Any) -> TrackerSpec:
     if kind not in kinds:
         raise BundleError(f"tracker.kind: expected one of {', '.join(kinds)}, found {kind!r}")
     if kind == "sam2":
-        _expect_keys(value, "tracker", ("kind", "config", "checkpoint"), optional=("region_px",))
+        shown = ("region_px", "motion_compensation")
+        _expect_keys(value, "tracker", ("kind", "config", "checkpoint"), optional=shown)
         for key in ("config", "checkpoint"):
             if not isinstance(value[key], str):
                 raise BundleError(f"tracker.{key}: expected a file name, found {value[key]!r}")
         try:
-            return Sam2Spec(_inside(value["config"]), _inside(value["checkpoint"]), value.get("region_px"))
+            return Sam2Spec(
+                _inside(value["config"]),
+                _inside(value["checkpoint"]),
+                **{key: value[key] for key in shown if key in value},
+            )
+        except BundleError:
+            raise
         except InputError as error:
             raise BundleError(f"tracker.region_px: {error}") from None
     if kind == "static":
         _expect_keys(value, "tracker", ("kind",), optional=())
         return StaticSpec()
-    settings = {field.name for field in dataclasses.fields(RegistrationSettings)}
+    settings = {field.name for field in dataclasses.fields(FlowSettings)}
     _expect_keys(value, "tracker", ("kind",), optional=settings)
     given = {key: value[key] for key in settings & value.keys()}
     for key, setting in given.items():
@@ -318,7 +331,7 @@ def _read_tracker(value: Any) -> TrackerSpec:
     if "window_percentiles" in given:
         given["window_percentiles"] = tuple(given["window_percentiles"])
     try:
-        return RegistrationSpec(RegistrationSettings(**given))
+        return RegistrationSpec(FlowSettings(**given))
     except InputError as error:
         raise BundleError(str(error)) from None
 

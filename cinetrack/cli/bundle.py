@@ -18,6 +18,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     create.add_argument("--tracker", required=True, help="a SAM2 checkpoint, registration, static, or a bundle")
     create.add_argument("--tracker-config", help="one of sam2's own SAM2.1 configurations, or a yaml of that schema")
     create.add_argument("--region", type=int, metavar="PX", help="side of the surroundings that SAM2 is shown")
+    create.add_argument("--motion-compensation", action="store_true", help="show SAM2 frames warped onto the first")
     create.add_argument("--refiner", type=Path, metavar="FOLDER", help="an nnU-Net trained-model folder")
     create.add_argument("--folds", default="0", help='folds to average, as 0,1,2 or "all" (default 0)')
     create.add_argument("--refiner-checkpoint", default="checkpoint_final.pth", help="file name within each fold")
@@ -60,6 +61,7 @@ def run(args: argparse.Namespace) -> int:
             args.name,
             args.box_segmenter,
             args.region,
+            args.motion_compensation,
         )
     print(f"{bundle.folder}: {bundle.description}")
     return 0

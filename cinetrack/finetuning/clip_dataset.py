@@ -17,6 +17,7 @@ import torch
 from omegaconf import ListConfig
 from training.dataset.vos_dataset import VOSDataset
 
+from cinetrack.finetuning.clip_view import ClipView
 from cinetrack.finetuning.frame_cache import cached
 from cinetrack.finetuning.recipe import PhantomSource
 from cinetrack.finetuning.training_case import training_cases
@@ -56,24 +57,38 @@ def case_clips(
     sampler: Any,
     transforms: Any,
     seed: int,
+    view: dict[str, Any] | None = None,
 ) -> SeededClips:
-    """Clips of cases on disk; what a run's configuration names."""
+    """Clips of cases on disk; what a run's configuration names. `view`: the fields of a `ClipView`."""
     cases = training_cases([Path(f) for f in folders], [Path(f) for f in pseudo_labels])
     wanted = [
         case
         for case in (cached(case, Path(cache)) for case in cases if case.case.patient_id in set(patients))
         if case.clip_starts(sampler.num_frames)
     ]
-    return SeededClips(CaseVideos(wanted, sampler.num_frames, multiplier), sampler, transforms, seed)
+    return SeededClips(CaseVideos(wanted, sampler.num_frames, multiplier, _clip_view(view)), sampler, transforms, seed)
 
 
 def phantom_clips(
-    clips: int, size_px: Sequence[int], config: dict[str, Any], sampler: Any, transforms: Any, seed: int
+    clips: int,
+    size_px: Sequence[int],
+    config: dict[str, Any],
+    sampler: Any,
+    transforms: Any,
+    seed: int,
+    view: dict[str, Any] | None = None,
 ) -> SeededClips:
-    """Clips of the phantom; what a run's configuration names."""
-    ranges = {key: tuple(value) if isinstance(value, (list, ListConfig)) else value for key, value in config.items()}
-    source = PhantomSource(clips, tuple(size_px), ClipConfig(**ranges))
-    return SeededClips(PhantomVideos(source, sampler.num_frames), sampler, transforms, seed)
+    """Clips of the phantom; what a run's configuration names. `view`: the fields of a `ClipView`."""
+    source = PhantomSource(clips, tuple(size_px), ClipConfig(**_with_tuples(config)))
+    return SeededClips(PhantomVideos(source, sampler.num_frames, _clip_view(view)), sampler, transforms, seed)
+
+
+def _clip_view(settings: dict[str, Any] | None) -> ClipView | None:
+    return None if settings is None else ClipView(**_with_tuples(settings))
+
+
+def _with_tuples(settings: dict[str, Any]) -> dict[str, Any]:
+    return {key: tuple(value) if isinstance(value, (list, ListConfig)) else value for key, value in settings.items()}
 
 
 @contextmanager

@@ -46,6 +46,8 @@ class Recipe:
         inference_size_px: the same for validation and the run's tracker.yaml; None for the training's. Small clips
             can be trained on as if cut from larger pictures.
         inference_region_px: side of the target's surroundings that validation tracks in; None for whole frames.
+        region_px: range of the side of the surroundings that clips are cut down to; None for whole frames.
+        motion_compensation: train and validate on frames that are warped onto the first.
         epochs: passes over the clips.
         clip_frames: consecutive frames a clip; of a single one, the prompts are boxes and points.
         max_objects: of a clip, drawn where it has more.
@@ -63,6 +65,8 @@ class Recipe:
     image_size_px: int | None = None
     inference_size_px: int | None = None
     inference_region_px: int | None = None
+    region_px: tuple[int, int] | None = None
+    motion_compensation: bool = False
     epochs: int = 40
     clip_frames: int = 8
     max_objects: int = 3
@@ -99,6 +103,11 @@ class Recipe:
                 raise InputError(f"image size: expected 64 or more, found {size_px}")
         if self.inference_region_px is not None:
             check_region(self.inference_region_px)
+        if self.region_px is not None:
+            for side_px in self.region_px:
+                check_region(side_px)
+            if self.region_px[0] > self.region_px[1]:
+                raise InputError(f"region: expected a range in ascending order, found {self.region_px}")
         if self.seed < 0:
             raise InputError(f"seed: expected 0 or more, found {self.seed}")
         if self.precision not in PRECISIONS:

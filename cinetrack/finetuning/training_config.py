@@ -118,6 +118,7 @@ def training_config(
         "config": validation_config[0],
         "config_folder": validation_config[1],
         "region_px": recipe.inference_region_px,
+        "motion_compensation": recipe.motion_compensation,
     }
     trainer.model = model
     if recipe.image_encoder_lr == 0:
@@ -144,6 +145,9 @@ def _datasets(
     """One concatenation of all sources: upstream's mixing asks for shares that add up to 1.0 exactly, in float32."""
     stock = config.trainer.data.train.datasets[0].dataset.datasets[0]
     shared = {"sampler": stock.sampler, "transforms": "${vos.train_transforms}", "seed": recipe.seed}
+    if recipe.motion_compensation or recipe.region_px is not None:
+        region_px = None if recipe.region_px is None else list(recipe.region_px)
+        shared["view"] = {"motion_compensation": recipe.motion_compensation, "region_px": region_px}
     sources: list[dict[str, Any]] = []
     if data.folders:
         sources.append(

@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from cinetrack.bundle.loading import shown
 from cinetrack.errors import InputError
 from cinetrack.evaluation.case_metrics import case_metrics
 from cinetrack.evaluation.improvement import improvement_percent, mean_accuracy
@@ -24,9 +25,7 @@ from cinetrack.pipeline.track_case import track_whole
 from cinetrack.report.outlines import outlines
 from cinetrack.sequence import CaseFiles
 from cinetrack.sequence.intensity import min_max_8bit
-from cinetrack.tracking import Tracker
 from cinetrack.tracking.device import native_precision
-from cinetrack.tracking.region import RegionTracker
 from cinetrack.tracking.sam2.architecture import build_network
 from cinetrack.tracking.sam2.tracker import Sam2Tracker
 
@@ -69,6 +68,7 @@ class Validation:
         config, config_folder: the architecture as a bundle names it.
         run: its validation.csv holds what earlier epochs reached.
         region_px: side of the target's surroundings to track in; None for whole frames.
+        motion_compensation: whether to track on motion-compensated frames.
     """
 
     def __init__(
@@ -79,12 +79,14 @@ class Validation:
         run: Path,
         device: str,
         region_px: int | None = None,
+        motion_compensation: bool = False,
     ) -> None:
         self._cases = list(cases)
         self._config, self._config_folder = config, config_folder
         self._run = run
         self._device = device
         self._region_px = region_px
+        self._motion_compensation = motion_compensation
 
     def run(
         self, weights: Mapping[str, torch.Tensor], epochs_done: int, rank: int = 0, world_size: int = 1
@@ -116,9 +118,8 @@ class Validation:
         device = torch.device(self._device, int(os.environ.get("LOCAL_RANK", 0)) if self._device == "cuda" else None)
         network = build_network(self._config, self._config_folder)
         network.load_state_dict(weights)
-        tracker: Tracker = Sam2Tracker(network, device, native_precision(device))
-        if self._region_px is not None:
-            tracker = RegionTracker(tracker, self._region_px)
+        sam2 = Sam2Tracker(network, device, native_precision(device))
+        tracker = shown(sam2, self._region_px, self._motion_compensation)
         scores, overlays = {}, {}
         for files in self._cases[rank::world_size]:
             case, truth = files.read_case().case, read_truth(files)

@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from training.dataset.vos_raw_dataset import VOSRawDataset, VOSVideo
 
+from cinetrack.finetuning.clip_view import ClipView
 from cinetrack.finetuning.frame_cache import CachedCase
 from cinetrack.finetuning.recipe import PhantomSource
 from cinetrack.phantom.clips import PhantomClips
@@ -67,30 +68,38 @@ class CaseVideos(VOSRawDataset):
     object shows on its frame, and where one seldom does it gives up, and with it the training.
     """
 
-    def __init__(self, cases: Sequence[CachedCase], clip_frames: int, multiplier: int) -> None:
+    def __init__(
+        self, cases: Sequence[CachedCase], clip_frames: int, multiplier: int, view: ClipView | None = None
+    ) -> None:
         self._cases = list(cases)
         self._clip_frames = clip_frames
         self._multiplier = multiplier
+        self._view = view
 
     def __len__(self) -> int:
         return len(self._cases) * self._multiplier
 
-    def get_video(self, idx: int, rng: np.random.Generator) -> tuple[VOSVideo, IndexedSegments]:
-        """A clip of a case, drawn with `rng` from those that begin with an object, and the case's segments."""
-        case = self._cases[idx % len(self._cases)]
+    def get_video(self, idx: int, rng: np.random.Generator) -> tuple[VOSVideo, IndexedSegments | MaskSegments]:
+        """A clip of a case, drawn with `rng` from those that begin with an object, and its segments."""
+        number = idx % len(self._cases)
+        case = self._cases[number]
         frames, objects = case.open()
         start = int(rng.choice(case.clip_starts(self._clip_frames)))
-        chosen = case.accepted_frames[start : start + self._clip_frames]
-        listed = [CineFrame(index, frames) for index in chosen]
-        return VOSVideo(case.name, idx % len(self._cases), listed), IndexedSegments(objects)
+        chosen = list(case.accepted_frames[start : start + self._clip_frames])
+        if self._view is None:
+            return VOSVideo(case.name, number, [CineFrame(index, frames) for index in chosen]), IndexedSegments(objects)
+        pictures = objects[chosen]
+        masks = np.stack([pictures == number for number in np.unique(pictures) if number], axis=1)
+        return _viewed(case.name, number, frames[chosen], masks, self._view, rng)
 
 
 class PhantomVideos(VOSRawDataset):
     """Clips of the phantom, drawn when asked for."""
 
-    def __init__(self, source: PhantomSource, clip_frames: int) -> None:
+    def __init__(self, source: PhantomSource, clip_frames: int, view: ClipView | None = None) -> None:
         self._source = source
         self._clip_frames = clip_frames
+        self._view = view or ClipView()
         self._clips = PhantomClips(source.config)
 
     def __len__(self) -> int:
@@ -100,6 +109,12 @@ class PhantomVideos(VOSRawDataset):
         """A clip drawn with `rng`."""
         size_px = int(rng.integers(*self._source.size_px, endpoint=True))
         frames, masks = self._clips.sample(rng, self._clip_frames, size_px)
-        scaled = np.stack([min_max_8bit(frame) for frame in frames])
-        listed = [CineFrame(index, scaled) for index in range(len(scaled))]
-        return VOSVideo(f"phantom-{idx}", idx, listed), MaskSegments(masks)
+        return _viewed(f"phantom-{idx}", idx, frames, masks, self._view, rng)
+
+
+def _viewed(
+    name: str, number: int, frames: np.ndarray, masks: np.ndarray, view: ClipView, rng: np.random.Generator
+) -> tuple[VOSVideo, MaskSegments]:
+    frames, masks = view.of(frames, masks, rng)
+    scaled = np.stack([min_max_8bit(frame) for frame in frames])
+    return VOSVideo(name, number, [CineFrame(index, scaled) for index in range(len(scaled))]), MaskSegments(masks)

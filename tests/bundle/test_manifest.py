@@ -14,6 +14,7 @@ from cinetrack.bundle import find_bundle, lookup, open_bundle
 from cinetrack.bundle.assembly import create_bundle
 from cinetrack.cli.main import main
 from cinetrack.errors import BundleError, InputError
+from cinetrack.tracking.motion_compensation import MotionCompensatedTracker
 from cinetrack.tracking.region import RegionTracker
 from cinetrack.tracking.sam2.tracker import Sam2Tracker
 
@@ -50,6 +51,7 @@ def test_every_shipped_bundle_opens(name):
         (lambda d: d["tracker"].update(config=7), "file name"),
         (lambda d: d["tracker"].update(region_px=9), "tracker.region_px: region: expected a side of 64 px or more"),
         (lambda d: d["tracker"].update(region_px=224.5), "tracker.region_px"),
+        (lambda d: d["tracker"].update(motion_compensation=1), "tracker.motion_compensation: expected true or false"),
         (lambda d: d["files"].pop("tracker.pt"), "sha256 for tracker.pt"),
         (lambda d: d["files"].update({"tracker.pt": "abc"}), "64 hexadecimal"),
         (lambda d: d["files"].update({"gone.bin": "0" * 64}), "gone.bin.*found none"),
@@ -176,10 +178,22 @@ def test_a_region_goes_with_the_tracker_into_further_bundles_and_only_with_sam2(
     assert "region: expected none with a registration tracker, found 96" in capsys.readouterr().err
 
 
+def test_motion_compensation_goes_with_the_tracker_into_further_bundles_and_only_with_sam2(bundle, tmp_path, capsys):
+    create_bundle(tmp_path / "new", str(bundle), region_px=96, motion_compensation=True)
+    create_bundle(tmp_path / "copy", str(tmp_path / "new"))
+    assert open_bundle(tmp_path / "copy").tracker.motion_compensation
+    tracker = load_tracker(tmp_path / "copy")
+    assert isinstance(tracker, MotionCompensatedTracker) and isinstance(tracker.inner, RegionTracker)
+    words = ["--tracker", "static", "--motion-compensation", "-o", str(tmp_path / "other")]
+    assert main(["bundle", "create", *words]) == 2
+    assert "motion compensation: expected none with a static tracker" in capsys.readouterr().err
+
+
 def test_without_a_region_whole_frames_are_tracked(bundle, tmp_path):
-    edit(bundle, lambda d: d["tracker"].pop("region_px", None))
+    edit(bundle, lambda d: [d["tracker"].pop(key, None) for key in ("region_px", "motion_compensation")])
     create_bundle(tmp_path / "new", str(bundle))
-    assert "region_px" not in (tmp_path / "new/bundle.json").read_text()
+    written = (tmp_path / "new/bundle.json").read_text()
+    assert "region_px" not in written and "motion_compensation" not in written
     assert isinstance(load_tracker(tmp_path / "new"), Sam2Tracker)
 
 

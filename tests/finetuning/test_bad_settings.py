@@ -78,6 +78,8 @@ def test_a_yaml_that_is_no_architecture(text, refused, discs, tmp_path):
         (("--inference-size", "112"), "image size: expected a multiple of 32 for this network, found 112"),
         (("--image-size", "32"), "image size: expected 64 or more"),
         (("--inference-region", "20"), "region: expected a side of 64 px or more, found 20"),
+        (("--region", "20", "80"), "region: expected a side of 64 px or more, found 20"),
+        (("--region", "96", "64"), "region: expected a range in ascending order, found (96, 64)"),
         (("--val-share", "1"), "validation share: expected"),
         (("--phantom-config", "x.json"), "expected --phantom-clips with it"),
         (("--device", "cuda"), "--device cuda: expected a CUDA device, found none"),

@@ -128,6 +128,15 @@ def test_so_it_is_where_only_the_targets_surroundings_are_tracked_in(disc_datase
     check_table(tmp_path / "run", disc_dataset, tmp_path, "--region", "64")
 
 
+def test_so_it_is_on_motion_compensated_frames(disc_dataset, tiny_config, tmp_path):
+    words = ["--data", disc_dataset, "--config", tiny_config, *SHORT_RUN, "--epochs", "1", "--device", "cpu"]
+    words += ["--motion-compensation", "--region", "64", "64", "-o", tmp_path / "run"]
+    assert main(["finetune", *map(str, words)]) == 0
+    view = OmegaConf.load(tmp_path / "run/training.yaml").trainer.data.train.datasets[0].datasets[0].view
+    assert view == {"motion_compensation": True, "region_px": [64, 64]}
+    check_table(tmp_path / "run", disc_dataset, tmp_path, "--motion-compensation")
+
+
 def check_table(run: Path, disc_dataset: Path, tmp_path: Path, *options: str) -> None:
     """The validation's pipeline is the one that users run."""
     (held_out,) = OmegaConf.load(run / "training.yaml").trainer.validation.patients

@@ -73,6 +73,7 @@ def default_bundle(tmp_path_factory) -> Path:
     """The default bundle, tracking in whole frames as stock SAM2 does."""
     folder = Path(shutil.copytree(DEFAULT_BUNDLE, tmp_path_factory.mktemp("bundles") / "default"))
     manifest = json.loads((folder / "bundle.json").read_text())
-    manifest["tracker"].pop("region_px", None)
+    for key in ("region_px", "motion_compensation"):
+        manifest["tracker"].pop(key, None)
     (folder / "bundle.json").write_text(json.dumps(manifest))
     return folder

@@ -13,7 +13,8 @@ import torch
 from cinetrack import load_tracker
 from cinetrack.errors import InputError
 from cinetrack.tracking import BoxPrompt, MaskPrompt, PointPrompt
-from cinetrack.tracking.registration import RegistrationSettings, RegistrationTracker
+from cinetrack.tracking.optical_flow import FlowSettings
+from cinetrack.tracking.registration import RegistrationTracker
 from cinetrack.tracking.sam2.image_transform import mask_to_tensor
 
 RESOURCES = Path(__file__).resolve().parents[2] / "resources"
@@ -185,7 +186,7 @@ def test_a_target_of_one_pixel_still_prompts_a_model_of_a_smaller_input():
 @pytest.mark.parametrize(("patch", "stride"), [(4, 1), (4, 4), (8, 3), (16, 1), (16, 16)])
 def test_the_extremes_of_the_registration_settings_run(finest_scale, patch, stride, drifting_series):
     frames, masks = drifting_series
-    settings = RegistrationSettings(finest_scale, patch, stride)
+    settings = FlowSettings(finest_scale, patch, stride)
     for shape in ((5, 6), (96, 80)):
         session = RegistrationTracker(settings).start(frames[0][: shape[0], : shape[1]], np.ones(shape, bool))
         assert session.step(frames[1][: shape[0], : shape[1]]).mask.any()
@@ -194,7 +195,7 @@ def test_the_extremes_of_the_registration_settings_run(finest_scale, patch, stri
 @pytest.mark.parametrize("settings", [{"patch_stride_px": 9}, {"patch_size_px": 100}, {"finest_scale": -1}])
 def test_registration_settings_that_opencv_cannot_run_are_refused(settings):
     with pytest.raises(InputError, match=next(iter(settings))):
-        RegistrationSettings(**settings)
+        FlowSettings(**settings)
 
 
 def test_a_frame_of_another_shape_is_refused(tracker, drifting_series):

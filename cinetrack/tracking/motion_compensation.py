@@ -1,0 +1,203 @@
+"""Motion-compensated tracking: the anatomy is held still by registration, and the tracker sees what is left.
+
+Breathing moves a target by centimetres, and most of that is what dense registration is good at. Every frame is warped
+back onto the frame on which the target was outlined, along the optical flow between the two; the inner tracker works
+on this stilled sequence, where only the registration's errors, through-plane motion and changes of appearance are left
+to follow; its masks are carried back along the same flow. The warp and the way back are exact inverses of each other,
+so what the flow gets wrong is there for the inner tracker to see and to mend.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from copy import copy
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+
+from cinetrack.sequence.intensity import finite_frame
+from cinetrack.tracking.optical_flow import FlowSearch, FlowSettings, sampled
+from cinetrack.tracking.protocol import (
+    BoxPrompt,
+    MaskPrompt,
+    PointPrompt,
+    Prompt,
+    StepResult,
+    Tracker,
+    TrackingSession,
+    as_prompts,
+    check_frame,
+    check_prompt,
+    check_target,
+)
+
+
+class MotionCompensatedTracker:
+    """A tracker that is shown the sequence as if the anatomy held still."""
+
+    def __init__(self, tracker: Tracker, settings: FlowSettings | None = None) -> None:
+        """`tracker` works on the stilled frames."""
+        self.inner = tracker
+        self.name, self.precision = tracker.name, tracker.precision
+        self._settings = settings or FlowSettings()
+
+    def start(
+        self, frame: np.ndarray, prompt: np.ndarray | Prompt | Sequence[Prompt], num_frames: int | None = None
+    ) -> MotionCompensatedSession:
+        """Begin a sequence with one prompt a target, of the kinds that the inner tracker takes."""
+        return MotionCompensatedSession(self.inner, self._settings, frame, as_prompts(prompt), num_frames)
+
+
+@dataclass(eq=False)
+class _Group:
+    """Targets that were outlined on one frame, the reference: they share its flow and a session.
+
+    Attributes:
+        reference: as `FlowSearch` prepared it.
+        session: of the inner tracker; starts on the reference.
+        flow: from the latest frame to the reference; None while the latest is the reference.
+    """
+
+    reference: np.ndarray
+    session: TrackingSession
+    flow: np.ndarray | None = None
+
+
+class MotionCompensatedSession:
+    """Implements `TrackingSession`."""
+
+    def __init__(
+        self,
+        tracker: Tracker,
+        settings: FlowSettings,
+        frame: np.ndarray,
+        prompts: Sequence[Prompt],
+        num_frames: int | None,
+    ) -> None:
+        check_frame(frame)
+        self._tracker, self._num_frames = tracker, num_frames
+        self._frame = frame.copy()
+        self._flow = FlowSearch(frame, settings)
+        self._latest = self._flow.prepared(frame)
+        self._groups: list[_Group] = []
+        self._places: list[tuple[_Group, int]] = []  # each target's group, and its number there
+        self.results: list[StepResult] = []
+        for prompt in prompts:
+            self.add_target(prompt)
+
+    def step(self, frame: np.ndarray) -> StepResult:
+        """Still the frame, track every target on it, and carry the masks back."""
+        check_frame(frame, self._frame.shape)
+        self._frame = frame.copy()  # for targets to come; the caller may change what it gave
+        self._latest = self._flow.prepared(frame)
+        for group in self._groups:
+            group.flow = self._flow.search(self._latest, group.reference, group.flow)
+            group.session.step(stilled(frame, self._flow.on_latest(group.flow)))
+        self.results = [self._carried(group, group.session.results[number]) for group, number in self._places]
+        return self.results[0]
+
+    def correct(self, prompt: Prompt, target: int = 0) -> StepResult:
+        """Prompt a target anew on the latest frame. The prompt is carried to the reference; what is remembered holds."""
+        check_target(target, len(self.results))
+        check_prompt(prompt, self._frame.shape)
+        group, number = self._places[target]
+        result = self._carried(group, group.session.correct(self._to_reference(group, prompt), number))
+        if isinstance(prompt, MaskPrompt):  # warping it there and back would alter the given outline
+            result = StepResult(prompt.mask.copy(), result.logits, result.object_score, result.predicted_iou)
+        self.results[target] = result
+        return result
+
+    def add_target(self, prompt: Prompt) -> StepResult:
+        """One more target, with the latest frame as its reference."""
+        check_prompt(prompt, self._frame.shape)
+        shared = [group for group in self._groups if group.reference is self._latest]
+        if shared:
+            group = shared[0]
+            result = group.session.add_target(prompt)
+        else:
+            group = _Group(self._latest, self._tracker.start(self._frame, prompt, self._num_frames))
+            self._groups.append(group)
+            result = group.session.results[0]
+        self._places.append((group, len(group.session.results) - 1))
+        self.results.append(result)
+        return result
+
+    def copy(self) -> MotionCompensatedSession:
+        """A session with the same flows, and copies of the inner sessions."""
+        twin = copy(self)
+        twins = {id(group): _Group(group.reference, group.session.copy(), group.flow) for group in self._groups}
+        twin._groups = list(twins.values())
+        twin._places = [(twins[id(group)], number) for group, number in self._places]
+        twin.results = list(self.results)
+        return twin
+
+    def _carried(self, group: _Group, result: StepResult) -> StepResult:
+        if group.flow is None:
+            return result
+        logits = sampled(result.logits, self._flow.on_reference(group.flow))
+        return StepResult(logits > 0, logits, result.object_score, result.predicted_iou)
+
+    def _to_reference(self, group: _Group, prompt: Prompt) -> Prompt:
+        if group.flow is None:
+            return prompt
+        if isinstance(prompt, MaskPrompt):
+            moved = stilled_mask(prompt.mask, self._flow.on_latest(group.flow))
+            return MaskPrompt(moved if moved.any() else prompt.mask)  # a pixel or two may fall between the samples
+        where = self._flow.on_reference(group.flow)
+        if isinstance(prompt, PointPrompt):
+            return PointPrompt(tuple(self._point(where, *point) for point in prompt.points), prompt.positive)
+        inside = where[int(prompt.top) : int(np.ceil(prompt.bottom)), int(prompt.left) : int(np.ceil(prompt.right))]
+        (left, top), (right, bottom) = inside.min(axis=(0, 1)), inside.max(axis=(0, 1)) + 1
+        height, width = self._frame.shape
+        top, left = min(max(float(top), 0.0), height - 1.0), min(max(float(left), 0.0), width - 1.0)
+        return BoxPrompt(top, left, max(min(float(bottom), height), top + 1), max(min(float(right), width), left + 1))
+
+    def _point(self, where: np.ndarray, row: float, column: float) -> tuple[float, float]:
+        height, width = self._frame.shape
+        at = min(int(row), height - 1), min(int(column), width - 1)
+        found_column, found_row = where[at]
+        return (
+            min(max(float(found_row) + row - at[0], 0.0), float(height)),
+            min(max(float(found_column) + column - at[1], 0.0), float(width)),
+        )
+
+
+def stilled(frame: np.ndarray, on_latest: np.ndarray) -> np.ndarray:
+    """A frame warped onto the reference.
+
+    Args:
+        frame: (H, W), any real type.
+        on_latest: `FlowSearch.on_latest`.
+    Returns:
+        (H, W) float32, within the frame's own range of intensities, by which the models scale it.
+    """
+    values = finite_frame(frame)[0].astype(np.float32)
+    return np.clip(sampled(values, on_latest, cv2.INTER_CUBIC), values.min(), values.max())
+
+
+def stilled_mask(mask: np.ndarray, on_latest: np.ndarray) -> np.ndarray:
+    """An (H, W) bool mask warped onto the reference, as `stilled`."""
+    return sampled(mask.astype(np.float32), on_latest) > 0.5
+
+
+def stilled_clip(
+    frames: np.ndarray, masks: np.ndarray, settings: FlowSettings | None = None
+) -> tuple[np.ndarray, np.ndarray]:
+    """What the inner tracker is shown of a sequence that is prompted on its first frame: for training it.
+
+    Args:
+        frames: (T, H, W), any real type.
+        masks: (T, K, H, W) bool.
+    Returns:
+        frames (T, H, W) float32 and masks (T, K, H, W) bool, both warped onto frame 0.
+    """
+    search = FlowSearch(frames[0], settings or FlowSettings())
+    reference, flow = search.prepared(frames[0]), None
+    still_frames, still_masks = [frames[0].astype(np.float32)], [masks[0]]
+    for frame, shown in zip(frames[1:], masks[1:]):
+        flow = search.search(search.prepared(frame), reference, flow)
+        where = search.on_latest(flow)
+        still_frames.append(stilled(frame, where))
+        still_masks.append(np.stack([stilled_mask(mask, where) for mask in shown]))
+    return np.stack(still_frames), np.stack(still_masks)
