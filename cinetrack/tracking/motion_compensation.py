@@ -98,7 +98,7 @@ class MotionCompensatedSession:
         return self.results[0]
 
     def correct(self, prompt: Prompt, target: int = 0) -> StepResult:
-        """Prompt a target anew on the latest frame. The prompt is carried to the reference; what is remembered holds."""
+        """Prompt a target anew on the latest frame. It is carried to the reference; what is remembered holds."""
         check_target(target, len(self.results))
         check_prompt(prompt, self._frame.shape)
         group, number = self._places[target]
