@@ -23,6 +23,7 @@ from cinetrack.bundle.manifest import (
     open_bundle,
 )
 from cinetrack.errors import BundleError, InputError
+from cinetrack.tracking.motion_compensation import MotionCompensation
 
 WEIGHTLESS = {"registration": RegistrationSpec(), "static": StaticSpec()}
 
@@ -36,7 +37,7 @@ def create_bundle(
     name: str | None = None,
     box_segmenter: str | None = None,
     region_px: int | None = None,
-    motion_compensation: bool = False,
+    motion_compensation: MotionCompensation | None = None,
 ) -> Bundle:
     """Copy weights and configuration into a new bundle at `folder`, and load it once to check it.
 
@@ -51,8 +52,8 @@ def create_bundle(
             `Bundle.segmenter`'s default.
         region_px: side of the target's surroundings that SAM2 is shown; None for whole frames, or for what the bundle
             says whose tracker is taken.
-        motion_compensation: whether SAM2 is shown motion-compensated frames; they are where the bundle says so whose
-            tracker is taken.
+        motion_compensation: how SAM2 is shown motion-compensated frames; None for frames as they are, or for what the
+            bundle says whose tracker is taken.
     Raises:
         InputError: `folder` is taken, or a file is missing.
         BundleError: the weights do not fit the configuration, or the refiner cannot be run as set.
@@ -98,15 +99,14 @@ def _bundle_at(tracker: str) -> Bundle | None:
     return open_bundle(folder) if tracker not in WEIGHTLESS and (folder / MANIFEST_NAME).is_file() else None
 
 
-def _as_shown(spec: TrackerSpec, region_px: int | None, motion_compensation: bool) -> TrackerSpec:
-    if isinstance(spec, Sam2Spec):
-        region_px = spec.region_px if region_px is None else region_px
-        return replace(spec, region_px=region_px, motion_compensation=motion_compensation or spec.motion_compensation)
-    if region_px is not None:
-        raise InputError(f"region: expected none with a {spec.kind} tracker, found {region_px}")
-    if motion_compensation:
-        raise InputError(f"motion compensation: expected none with a {spec.kind} tracker, found it")
-    return spec
+def _as_shown(spec: TrackerSpec, region_px: int | None, compensation: MotionCompensation | None) -> TrackerSpec:
+    wanted = {"region_px": region_px, "motion_compensation": compensation}
+    wanted = {name: value for name, value in wanted.items() if value is not None}
+    if wanted and not isinstance(spec, Sam2Spec):
+        name, value = next(iter(wanted.items()))
+        name = name.removesuffix("_px").replace("_", " ")
+        raise InputError(f"{name}: expected none with a {spec.kind} tracker, found {value}")
+    return replace(spec, **wanted)
 
 
 def _copy_tracker(draft: Path, source: Bundle, config: str | None) -> TrackerSpec:

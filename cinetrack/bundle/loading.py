@@ -6,7 +6,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from cinetrack.bundle.manifest import Bundle, RefinerSpec, RegistrationSpec, Sam2Spec, StaticSpec, open_bundle
+from cinetrack.tracking.motion_compensation import MotionCompensatedTracker, MotionCompensation
 from cinetrack.tracking.protocol import Tracker
+from cinetrack.tracking.region import RegionTracker
 
 if TYPE_CHECKING:
     import torch
@@ -47,16 +49,12 @@ def load_tracker(bundle: Path | str | Bundle, device: str = "cpu") -> Tracker:
             return shown(sam2, spec.region_px, spec.motion_compensation)
 
 
-def shown(tracker: Tracker, region_px: int | None, motion_compensation: bool) -> Tracker:
+def shown(tracker: Tracker, region_px: int | None, compensation: MotionCompensation | None) -> Tracker:
     """`tracker` with the frames shown to it as a `Sam2Spec` says."""
     if region_px is not None:
-        from cinetrack.tracking.region import RegionTracker
-
         tracker = RegionTracker(tracker, region_px)
-    if motion_compensation:
-        from cinetrack.tracking.motion_compensation import MotionCompensatedTracker
-
-        tracker = MotionCompensatedTracker(tracker)
+    if compensation is not None:
+        tracker = MotionCompensatedTracker(tracker, compensation)
     return tracker
 
 

@@ -1,8 +1,8 @@
 """`bundle.json`: what a model bundle holds and how it is to be run.
 
 {"name": ...,
- "tracker": {"kind": "sam2", "config", "checkpoint", "region_px", "motion_compensation"} (the last two optional)
-          | {"kind": "registration", ...settings} | {"kind": "static"},
+ "tracker": {"kind": "sam2", "config", "checkpoint", "region_px", "motion_compensation": {"outline_weight"}}
+          | {"kind": "registration", ...settings} | {"kind": "static"},        (from region_px on all optional)
  "refiner": null | {"folder", "folds", "checkpoint", "window", "tile_step_size", "mirroring", "reach_px",
                     "confidence", "presets": {name: {"tile_step_size", "mirroring"}}},   (all but folder optional)
  "box_segmenter": "sam2" | "grabcut" | "random_walker",   (may be left out: see `Bundle.segmenter`)
@@ -24,6 +24,7 @@ from cinetrack.bundle.checksum import sha256_of
 from cinetrack.errors import BundleError, InputError
 from cinetrack.sequence.json_files import read_json
 from cinetrack.tracking.region import check_region
+from cinetrack.tracking.motion_compensation import MotionCompensation
 from cinetrack.tracking.optical_flow import FlowSettings
 
 MANIFEST_NAME = "bundle.json"
@@ -55,21 +56,19 @@ class Sam2Spec:
         config: the name of one of sam2's own configurations, or of a yaml in the bundle.
         checkpoint: in the bundle.
         region_px: side of the target's surroundings that it is shown; None for whole frames, as in the paper.
-        motion_compensation: whether it is shown frames that registration has warped onto the first; not in the paper.
+        motion_compensation: how it is shown frames that registration has warped onto the first; None, as in the paper,
+            for frames as they are.
     """
 
     config: str
     checkpoint: str
     region_px: int | None = None
-    motion_compensation: bool = False
+    motion_compensation: MotionCompensation | None = None
     kind: str = "sam2"
 
     def __post_init__(self) -> None:
         if self.region_px is not None:
             check_region(self.region_px)
-        compensated = self.motion_compensation
-        if not isinstance(compensated, bool):
-            raise BundleError(f"tracker.motion_compensation: expected true or false, found {compensated!r}")
 
 
 TrackerSpec = StaticSpec | RegistrationSpec | Sam2Spec
@@ -247,8 +246,8 @@ def manifest_of(
     """The text of a `bundle.json`; `files` maps relative paths to sha256."""
     settings = dataclasses.asdict(tracker)
     settings = {"kind": settings.pop("kind"), **settings.pop("settings", {}), **settings}
-    for key, unset in (("region_px", None), ("motion_compensation", False)):  # as bundles were before there were any
-        if settings.get(key) == unset:
+    for key in ("region_px", "motion_compensation"):  # as bundles were before there were any
+        if settings.get(key) is None:
             settings.pop(key, None)
     document = {
         "name": name,
@@ -296,19 +295,14 @@ def _read_tracker(value: Any) -> TrackerSpec:
     if kind not in kinds:
         raise BundleError(f"tracker.kind: expected one of {', '.join(kinds)}, found {kind!r}")
     if kind == "sam2":
-        shown = ("region_px", "motion_compensation")
-        _expect_keys(value, "tracker", ("kind", "config", "checkpoint"), optional=shown)
+        _expect_keys(value, "tracker", ("kind", "config", "checkpoint"), optional=("region_px", "motion_compensation"))
         for key in ("config", "checkpoint"):
             if not isinstance(value[key], str):
                 raise BundleError(f"tracker.{key}: expected a file name, found {value[key]!r}")
+        config, checkpoint = _inside(value["config"]), _inside(value["checkpoint"])
+        compensation = _read_motion_compensation(value.get("motion_compensation"))
         try:
-            return Sam2Spec(
-                _inside(value["config"]),
-                _inside(value["checkpoint"]),
-                **{key: value[key] for key in shown if key in value},
-            )
-        except BundleError:
-            raise
+            return Sam2Spec(config, checkpoint, value.get("region_px"), compensation)
         except InputError as error:
             raise BundleError(f"tracker.region_px: {error}") from None
     if kind == "static":
@@ -334,6 +328,16 @@ def _read_tracker(value: Any) -> TrackerSpec:
         return RegistrationSpec(FlowSettings(**given))
     except InputError as error:
         raise BundleError(str(error)) from None
+
+
+def _read_motion_compensation(value: Any) -> MotionCompensation | None:
+    if value is None:
+        return None
+    _expect_keys(value, "tracker.motion_compensation", (), optional=("outline_weight",))
+    try:
+        return MotionCompensation(**value)
+    except InputError as error:
+        raise BundleError(f"tracker.motion_compensation: {error}") from None
 
 
 def _read_refiner(value: Any) -> RefinerSpec:

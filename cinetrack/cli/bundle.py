@@ -9,6 +9,7 @@ from pathlib import Path
 from cinetrack.bundle.assembly import check_bundle, create_bundle
 from cinetrack.bundle.manifest import BOX_SEGMENTERS, RefinerPreset, RefinerSpec
 from cinetrack.errors import InputError
+from cinetrack.tracking.motion_compensation import MotionCompensation
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -19,6 +20,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     create.add_argument("--tracker-config", help="one of sam2's own SAM2.1 configurations, or a yaml of that schema")
     create.add_argument("--region", type=int, metavar="PX", help="side of the surroundings that SAM2 is shown")
     create.add_argument("--motion-compensation", action="store_true", help="show SAM2 frames warped onto the first")
+    create.add_argument("--outline-weight", type=float, metavar="W", help="of the warped outline, in log-odds a pixel")
     create.add_argument("--refiner", type=Path, metavar="FOLDER", help="an nnU-Net trained-model folder")
     create.add_argument("--folds", default="0", help='folds to average, as 0,1,2 or "all" (default 0)')
     create.add_argument("--refiner-checkpoint", default="checkpoint_final.pth", help="file name within each fold")
@@ -61,7 +63,7 @@ def run(args: argparse.Namespace) -> int:
             args.name,
             args.box_segmenter,
             args.region,
-            args.motion_compensation,
+            _motion_compensation(args),
         )
     print(f"{bundle.folder}: {bundle.description}")
     return 0
@@ -105,6 +107,14 @@ def presets_of(texts: list[str]) -> dict[str, RefinerPreset]:
         except (TypeError, ValueError):
             raise InputError(f"--preset: expected NAME=STEP or NAME=STEP,no-mirroring, found {text}") from None
     return presets
+
+
+def _motion_compensation(args: argparse.Namespace) -> MotionCompensation | None:
+    if args.motion_compensation:
+        return MotionCompensation(args.outline_weight)
+    if args.outline_weight is not None:
+        raise InputError(f"--outline-weight {args.outline_weight}: expected --motion-compensation with it, found none")
+    return None
 
 
 def _folds(text: str) -> tuple[int | str, ...]:

@@ -26,6 +26,7 @@ from cinetrack.report.outlines import outlines
 from cinetrack.sequence import CaseFiles
 from cinetrack.sequence.intensity import min_max_8bit
 from cinetrack.tracking.device import native_precision
+from cinetrack.tracking.motion_compensation import MotionCompensation
 from cinetrack.tracking.sam2.architecture import build_network
 from cinetrack.tracking.sam2.tracker import Sam2Tracker
 
@@ -119,7 +120,8 @@ class Validation:
         network = build_network(self._config, self._config_folder)
         network.load_state_dict(weights)
         sam2 = Sam2Tracker(network, device, native_precision(device))
-        tracker = shown(sam2, self._region_px, self._motion_compensation)
+        compensation = MotionCompensation() if self._motion_compensation else None
+        tracker = shown(sam2, self._region_px, compensation)
         scores, overlays = {}, {}
         for files in self._cases[rank::world_size]:
             case, truth = files.read_case().case, read_truth(files)

@@ -5,10 +5,14 @@ back onto the frame on which the target was outlined, along the optical flow bet
 on this stilled sequence, where only the registration's errors, through-plane motion and changes of appearance are left
 to follow; its masks are carried back along the same flow. The warp and the way back are exact inverses of each other,
 so what the flow gets wrong is there for the inner tracker to see and to mend.
+
+On the stilled sequence the prompted outline is itself a good guess of every frame's, the one that registration alone
+would make. With an outline's weight the two are put together as independent evidence is, by adding log-odds.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from copy import copy
 from dataclasses import dataclass
@@ -16,6 +20,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
+from cinetrack.errors import InputError
 from cinetrack.sequence.intensity import finite_frame
 from cinetrack.tracking.optical_flow import FlowSearch, FlowSettings, sampled
 from cinetrack.tracking.protocol import (
@@ -31,16 +36,38 @@ from cinetrack.tracking.protocol import (
     check_prompt,
     check_target,
 )
+from cinetrack.tracking.signed_distance import signed_distance
+
+
+# How sure the inner tracker may be, at most, beside the outline; with the outline's weight, how far it may move that.
+GREATEST_EVIDENCE = 8.0
+
+
+@dataclass(frozen=True)
+class MotionCompensation:
+    """Settings.
+
+    Attributes:
+        outline_weight: log-odds that the prompted outline adds for each pixel of distance from it; the tracker can move
+            the outline by `GREATEST_EVIDENCE / outline_weight` px. None for the tracker's word alone.
+    """
+
+    outline_weight: float | None = None
+
+    def __post_init__(self) -> None:
+        weight = self.outline_weight
+        if weight is not None and (type(weight) not in (int, float) or not 0 < weight < math.inf):
+            raise InputError(f"outline weight: expected a positive number, found {weight!r}")
 
 
 class MotionCompensatedTracker:
     """A tracker that is shown the sequence as if the anatomy held still."""
 
-    def __init__(self, tracker: Tracker, settings: FlowSettings | None = None) -> None:
+    def __init__(self, tracker: Tracker, settings: MotionCompensation | None = None) -> None:
         """`tracker` works on the stilled frames."""
         self.inner = tracker
         self.name, self.precision = tracker.name, tracker.precision
-        self._settings = settings or FlowSettings()
+        self._settings = settings or MotionCompensation()
 
     def start(
         self, frame: np.ndarray, prompt: np.ndarray | Prompt | Sequence[Prompt], num_frames: int | None = None
@@ -64,24 +91,33 @@ class _Group:
     flow: np.ndarray | None = None
 
 
+@dataclass(eq=False)
+class _Target:
+    """A target's group, its number there, and the signed distance to its outline, in px on the reference, or None."""
+
+    group: _Group
+    number: int
+    outline: np.ndarray | None
+
+
 class MotionCompensatedSession:
     """Implements `TrackingSession`."""
 
     def __init__(
         self,
         tracker: Tracker,
-        settings: FlowSettings,
+        settings: MotionCompensation,
         frame: np.ndarray,
         prompts: Sequence[Prompt],
         num_frames: int | None,
     ) -> None:
         check_frame(frame)
-        self._tracker, self._num_frames = tracker, num_frames
+        self._tracker, self._outline_weight, self._num_frames = tracker, settings.outline_weight, num_frames
         self._frame = frame.copy()
-        self._flow = FlowSearch(frame, settings)
+        self._flow = FlowSearch(frame, FlowSettings())
         self._latest = self._flow.prepared(frame)
         self._groups: list[_Group] = []
-        self._places: list[tuple[_Group, int]] = []  # each target's group, and its number there
+        self._targets: list[_Target] = []
         self.results: list[StepResult] = []
         for prompt in prompts:
             self.add_target(prompt)
@@ -94,15 +130,17 @@ class MotionCompensatedSession:
         for group in self._groups:
             group.flow = self._flow.search(self._latest, group.reference, group.flow)
             group.session.step(stilled(frame, self._flow.on_latest(group.flow)))
-        self.results = [self._carried(group, group.session.results[number]) for group, number in self._places]
+        self.results = [self._found(target) for target in self._targets]
         return self.results[0]
 
     def correct(self, prompt: Prompt, target: int = 0) -> StepResult:
         """Prompt a target anew on the latest frame. It is carried to the reference; what is remembered holds."""
         check_target(target, len(self.results))
         check_prompt(prompt, self._frame.shape)
-        group, number = self._places[target]
-        result = self._carried(group, group.session.correct(self._to_reference(group, prompt), number))
+        known = self._targets[target]
+        inner = known.group.session.correct(self._to_reference(known.group, prompt), known.number)
+        known.outline = self._outline_of(inner)
+        result = self._carried(known.group, inner)
         if isinstance(prompt, MaskPrompt):  # warping it there and back would alter the given outline
             result = StepResult(prompt.mask.copy(), result.logits, result.object_score, result.predicted_iou)
         self.results[target] = result
@@ -119,7 +157,7 @@ class MotionCompensatedSession:
             group = _Group(self._latest, self._tracker.start(self._frame, prompt, self._num_frames))
             self._groups.append(group)
             result = group.session.results[0]
-        self._places.append((group, len(group.session.results) - 1))
+        self._targets.append(_Target(group, len(group.session.results) - 1, self._outline_of(result)))
         self.results.append(result)
         return result
 
@@ -128,9 +166,21 @@ class MotionCompensatedSession:
         twin = copy(self)
         twins = {id(group): _Group(group.reference, group.session.copy(), group.flow) for group in self._groups}
         twin._groups = list(twins.values())
-        twin._places = [(twins[id(group)], number) for group, number in self._places]
+        twin._targets = [_Target(twins[id(t.group)], t.number, t.outline) for t in self._targets]
         twin.results = list(self.results)
         return twin
+
+    def _found(self, target: _Target) -> StepResult:
+        """The target on the latest frame, which is not its reference."""
+        result = target.group.session.results[target.number]
+        if target.outline is not None and not result.object_score < 0:  # where there is no target, there is no outline
+            evidence = np.clip(result.logits, -GREATEST_EVIDENCE, GREATEST_EVIDENCE)
+            logits = evidence + self._outline_weight * target.outline
+            result = StepResult(logits > 0, logits, result.object_score, result.predicted_iou)
+        return self._carried(target.group, result)
+
+    def _outline_of(self, result: StepResult) -> np.ndarray | None:
+        return signed_distance(result.mask) if self._outline_weight is not None and result.mask.any() else None
 
     def _carried(self, group: _Group, result: StepResult) -> StepResult:
         if group.flow is None:
@@ -181,9 +231,7 @@ def stilled_mask(mask: np.ndarray, on_latest: np.ndarray) -> np.ndarray:
     return sampled(mask.astype(np.float32), on_latest) > 0.5
 
 
-def stilled_clip(
-    frames: np.ndarray, masks: np.ndarray, settings: FlowSettings | None = None
-) -> tuple[np.ndarray, np.ndarray]:
+def stilled_clip(frames: np.ndarray, masks: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """What the inner tracker is shown of a sequence that is prompted on its first frame: for training it.
 
     Args:
@@ -192,7 +240,7 @@ def stilled_clip(
     Returns:
         frames (T, H, W) float32 and masks (T, K, H, W) bool, both warped onto frame 0.
     """
-    search = FlowSearch(frames[0], settings or FlowSettings())
+    search = FlowSearch(frames[0], FlowSettings())
     reference, flow = search.prepared(frames[0]), None
     still_frames, still_masks = [frames[0].astype(np.float32)], [masks[0]]
     for frame, shown in zip(frames[1:], masks[1:]):

@@ -14,7 +14,7 @@ from cinetrack.bundle import find_bundle, lookup, open_bundle
 from cinetrack.bundle.assembly import create_bundle
 from cinetrack.cli.main import main
 from cinetrack.errors import BundleError, InputError
-from cinetrack.tracking.motion_compensation import MotionCompensatedTracker
+from cinetrack.tracking.motion_compensation import MotionCompensatedTracker, MotionCompensation
 from cinetrack.tracking.region import RegionTracker
 from cinetrack.tracking.sam2.tracker import Sam2Tracker
 
@@ -51,7 +51,9 @@ def test_every_shipped_bundle_opens(name):
         (lambda d: d["tracker"].update(config=7), "file name"),
         (lambda d: d["tracker"].update(region_px=9), "tracker.region_px: region: expected a side of 64 px or more"),
         (lambda d: d["tracker"].update(region_px=224.5), "tracker.region_px"),
-        (lambda d: d["tracker"].update(motion_compensation=1), "tracker.motion_compensation: expected true or false"),
+        (lambda d: d["tracker"].update(motion_compensation=True), "tracker.motion_compensation: expected an object"),
+        (lambda d: d["tracker"].update(motion_compensation={"outline_weight": "4"}), "expected a positive number"),
+        (lambda d: d["tracker"].update(motion_compensation={"outline_weight": -1}), "expected a positive number"),
         (lambda d: d["files"].pop("tracker.pt"), "sha256 for tracker.pt"),
         (lambda d: d["files"].update({"tracker.pt": "abc"}), "64 hexadecimal"),
         (lambda d: d["files"].update({"gone.bin": "0" * 64}), "gone.bin.*found none"),
@@ -179,14 +181,18 @@ def test_a_region_goes_with_the_tracker_into_further_bundles_and_only_with_sam2(
 
 
 def test_motion_compensation_goes_with_the_tracker_into_further_bundles_and_only_with_sam2(bundle, tmp_path, capsys):
-    create_bundle(tmp_path / "new", str(bundle), region_px=96, motion_compensation=True)
+    words = ["--tracker", str(bundle), "--region", "96", "--motion-compensation", "--outline-weight", "4"]
+    assert main(["bundle", "create", *words, "-o", str(tmp_path / "new")]) == 0
     create_bundle(tmp_path / "copy", str(tmp_path / "new"))
-    assert open_bundle(tmp_path / "copy").tracker.motion_compensation
+    assert open_bundle(tmp_path / "copy").tracker.motion_compensation == MotionCompensation(4.0)
     tracker = load_tracker(tmp_path / "copy")
     assert isinstance(tracker, MotionCompensatedTracker) and isinstance(tracker.inner, RegionTracker)
     words = ["--tracker", "static", "--motion-compensation", "-o", str(tmp_path / "other")]
     assert main(["bundle", "create", *words]) == 2
     assert "motion compensation: expected none with a static tracker" in capsys.readouterr().err
+    words = ["--tracker", str(bundle), "--outline-weight", "4", "-o", str(tmp_path / "other")]
+    assert main(["bundle", "create", *words]) == 2
+    assert "--outline-weight 4.0: expected --motion-compensation with it" in capsys.readouterr().err
 
 
 def test_without_a_region_whole_frames_are_tracked(bundle, tmp_path):

@@ -11,7 +11,7 @@ from scipy import ndimage
 from cinetrack.errors import InputError
 from cinetrack.evaluation.dice import dice_coefficients
 from cinetrack.tracking import BoxPrompt, MaskPrompt, PointPrompt, StepResult
-from cinetrack.tracking.motion_compensation import MotionCompensatedTracker, stilled_clip
+from cinetrack.tracking.motion_compensation import MotionCompensatedTracker, MotionCompensation, stilled_clip
 from cinetrack.tracking.optical_flow import FlowSearch, FlowSettings, sampled
 from cinetrack.tracking.region import RegionTracker
 from cinetrack.tracking.registration import RegistrationTracker
@@ -202,3 +202,54 @@ def test_logits_keep_what_the_inner_tracker_says_of_the_target(drifting_series):
     assert (result.object_score, result.predicted_iou) == (3.0, 0.9)
     agreement = (result.mask == (frames[4] > 100))[8:-8, 8:-8].mean()
     assert agreement > 0.95  # there and back again: what it finds on the stilled frame lies on the frame it came from
+
+
+class Fixed(Recorder):
+    """Says the same of every frame."""
+
+    def __init__(self, logits: np.ndarray, object_score: float = 3.0) -> None:
+        super().__init__()
+        self._result = StepResult(logits > 0, logits, object_score, 0.9)
+
+    def start(self, frame, prompt, num_frames=None):
+        session = super().start(frame, prompt, num_frames)
+        session.results = [StepResult(prompt.mask.copy(), self._result.logits, 3.0, 1.0)]
+        session.step = lambda shown: session.results.__setitem__(0, self._result)
+        return session
+
+
+def test_the_outline_wins_where_the_tracker_is_unsure(drifting_series):
+    frames, masks = drifting_series
+    unsure = Fixed(np.full(masks[0].shape, 0.1, np.float32))
+    session = MotionCompensatedTracker(unsure, MotionCompensation(4.0)).start(frames[0], masks[0])
+    registered = RegistrationTracker().start(frames[0], masks[0])
+    for frame in frames[1:6]:
+        found, expected = session.step(frame).mask, registered.step(frame).mask
+    assert dice_coefficients(found[None], expected[None])[0] > 0.98
+
+
+@pytest.mark.parametrize("weight", [2.0, 4.0])
+@pytest.mark.parametrize("sign", [-1, 1])
+def test_a_sure_tracker_moves_the_outline_by_its_reach_and_no_further(weight, sign, drifting_series):
+    frames, masks = drifting_series
+    sure = Fixed(np.full(masks[0].shape, sign * 1000, np.float32))
+    session = MotionCompensatedTracker(sure, MotionCompensation(weight)).start(frames[0], masks[0])
+    found = session.step(frames[0]).mask
+    reach_px = 8.0 / weight
+    distance = ndimage.distance_transform_edt(~masks[0] if sign > 0 else masks[0]) - 0.5
+    expected = masks[0] | (distance < reach_px) if sign > 0 else masks[0] & (distance > reach_px)
+    assert (found != expected).mean() < 0.005
+
+
+def test_where_the_tracker_sees_no_target_there_is_none(drifting_series):
+    frames, masks = drifting_series
+    gone = Fixed(np.full(masks[0].shape, -1024, np.float32), object_score=-2.0)
+    session = MotionCompensatedTracker(gone, MotionCompensation(4.0)).start(frames[0], masks[0])
+    result = session.step(frames[1])
+    assert not result.mask.any() and result.object_score == -2.0
+
+
+@pytest.mark.parametrize("weight", [0, -1.0, float("nan"), float("inf"), True])
+def test_a_weight_that_is_no_weight_is_refused(weight):
+    with pytest.raises(InputError, match="outline weight: expected a positive number"):
+        MotionCompensation(weight)
