@@ -173,8 +173,10 @@ class MotionCompensatedSession:
     def _found(self, target: _Target) -> StepResult:
         """The target on the latest frame, which is not its reference."""
         result = target.group.session.results[target.number]
-        if target.outline is not None and not result.object_score < 0:  # where there is no target, there is no outline
-            evidence = np.clip(result.logits, -GREATEST_EVIDENCE, GREATEST_EVIDENCE)
+        if target.outline is not None:
+            # The logits of an absent target are a constant, which says nothing of an outline.
+            sure = 0.0 if result.object_score < 0 else GREATEST_EVIDENCE
+            evidence = np.clip(result.logits, -sure, sure)
             logits = evidence + self._outline_weight * target.outline
             result = StepResult(logits > 0, logits, result.object_score, result.predicted_iou)
         return self._carried(target.group, result)

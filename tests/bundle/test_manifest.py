@@ -170,6 +170,7 @@ def test_a_checkpoint_of_the_trainers_kind_drops_in(bundle, tmp_path):
 
 
 def test_a_region_goes_with_the_tracker_into_further_bundles_and_only_with_sam2(bundle, tmp_path, capsys):
+    edit(bundle, lambda d: d["tracker"].pop("motion_compensation", None))
     create_bundle(tmp_path / "new", str(bundle), region_px=96)
     create_bundle(tmp_path / "copy", str(tmp_path / "new"))
     assert open_bundle(tmp_path / "copy").tracker.region_px == 96

@@ -241,12 +241,22 @@ def test_a_sure_tracker_moves_the_outline_by_its_reach_and_no_further(weight, si
     assert (found != expected).mean() < 0.005
 
 
-def test_where_the_tracker_sees_no_target_there_is_none(drifting_series):
+def test_where_the_tracker_sees_no_target_the_outline_stands_alone_and_the_score_says_so(drifting_series):
     frames, masks = drifting_series
     gone = Fixed(np.full(masks[0].shape, -1024, np.float32), object_score=-2.0)
     session = MotionCompensatedTracker(gone, MotionCompensation(4.0)).start(frames[0], masks[0])
-    result = session.step(frames[1])
-    assert not result.mask.any() and result.object_score == -2.0
+    registered = RegistrationTracker().start(frames[0], masks[0])
+    for frame in frames[1:6]:
+        result, expected = session.step(frame), registered.step(frame)
+        np.testing.assert_array_equal(result.mask, expected.mask)
+        assert result.object_score == -2.0
+
+
+def test_without_an_outlines_weight_an_absent_target_has_no_mask(drifting_series):
+    frames, masks = drifting_series
+    gone = Fixed(np.full(masks[0].shape, -1024, np.float32), object_score=-2.0)
+    session = MotionCompensatedTracker(gone).start(frames[0], masks[0])
+    assert not session.step(frames[1]).mask.any()
 
 
 @pytest.mark.parametrize("weight", [0, -1.0, float("nan"), float("inf"), True])
