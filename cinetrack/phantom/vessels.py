@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import cv2
 import numpy as np
 
@@ -26,19 +28,19 @@ def vessel_tree(
         (H, W) float32, 1 in the middle of a vessel of a pixel or more, less in thinner ones, 0 outside.
     """
     drawing = np.zeros(canvas_shape, dtype=np.uint8)
-    stems = [(np.asarray(root, dtype=float), direction_rad, length_px, radius_px)]
-    while stems:
-        point, angle, length, radius = stems.pop()
+    stems = [(root, direction_rad, length_px, radius_px)]
+    while stems:  # thousands of lines a tree: plain numbers, since arrays of two cost more than the drawing
+        (row, column), angle, length, radius = stems.pop()
         for _ in range(3):
             angle += rng.normal(0, 0.18)
-            end = point + np.array([np.sin(angle), np.cos(angle)]) * length / 3
-            _draw(drawing, point, end, radius)
-            point = end
+            start = row, column
+            row, column = row + math.sin(angle) * length / 3, column + math.cos(angle) * length / 3
+            _draw(drawing, start, (row, column), radius)
         if radius * 0.74 < _THINNEST_PX:
             continue
         for side in (-1, 1):
             turned = angle + side * spread_rad * rng.uniform(0.3, 1.2)
-            stems.append((point, turned, length * rng.uniform(0.65, 0.95), radius * rng.uniform(0.62, 0.82)))
+            stems.append(((row, column), turned, length * rng.uniform(0.65, 0.95), radius * rng.uniform(0.62, 0.82)))
     return _in_and_out_of_slice(rng, drawing)
 
 
@@ -58,8 +60,9 @@ def _in_and_out_of_slice(rng: np.random.Generator, drawing: np.ndarray) -> np.nd
     return cv2.GaussianBlur(drawing.astype(np.float32) / 255, (0, 0), 0.7) * seen
 
 
-def _draw(drawing: np.ndarray, start: np.ndarray, end: np.ndarray, radius: float) -> None:
+def _draw(drawing: np.ndarray, start: tuple[float, float], end: tuple[float, float], radius: float) -> None:
     # cv2's thickness is whole pixels; a thinner vessel is a fainter one-pixel line.
-    first, last = ((int(p[1] * 2**_SHIFT), int(p[0] * 2**_SHIFT)) for p in (start, end))
+    first = int(start[1] * 2**_SHIFT), int(start[0] * 2**_SHIFT)
+    last = int(end[1] * 2**_SHIFT), int(end[0] * 2**_SHIFT)
     brightness = int(255 * min(1.0, 2 * radius))
     cv2.line(drawing, first, last, brightness, max(1, round(2 * radius)), cv2.LINE_AA, _SHIFT)
