@@ -129,6 +129,9 @@ def training_config(
     for group, rate in zip(trainer.optim.options.lr, ("${scratch.base_lr}", "${scratch.vision_lr}")):
         group.scheduler = _schedule(rate, recipe)
     trainer.optim.amp = {"enabled": recipe.precision != "float32", "amp_dtype": _amp_type(recipe.precision)}
+    # The objects of a batch of several clips differ in number, and cuDNN would time its algorithms anew, for seconds,
+    # with every number it has not met.
+    trainer.cuda = {"cudnn_benchmark": recipe.batch_clips == 1}
     trainer.distributed.backend = "nccl" if device == "cuda" else "gloo"
     trainer.logging.tensorboard_writer.log_dir = str(run / "tensorboard")
     trainer.logging.log_dir = str(run / "logs")

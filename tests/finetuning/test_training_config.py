@@ -65,7 +65,7 @@ CHOSEN = {  # the paper's rates; the MOSE file has them the other way round
     "trainer.mode": ("train", "train_only"),
     "trainer.checkpoint.save_dir": ("run", "run/checkpoints"),
 }
-OURS_ALONE = ("trainer.accumulate", "trainer.start", "trainer.validation", "trainer.val_epoch_freq")
+OURS_ALONE = ("trainer.accumulate", "trainer.cuda", "trainer.start", "trainer.validation", "trainer.val_epoch_freq")
 # Where clips come from and where training starts, which the MOSE file says in its own way.
 REPLACED = ("dataset", "trainer.data.train.datasets", "trainer.checkpoint.model_weight_initializer")
 
@@ -84,6 +84,11 @@ def test_defaults_are_the_mose_recipe_but_for_the_papers_rates_and_what_is_liste
             left.add(key)
     # base+ is also what the MOSE file trains: the published file names three of its settings and MOSE does not.
     assert left == {"trainer.model.compile_image_encoder"}
+
+
+def test_cudnn_looks_for_the_fastest_algorithms_only_where_batches_are_of_one_shape():
+    assert built().trainer.cuda.cudnn_benchmark is True  # upstream's default
+    assert built(Recipe(batch_clips=2)).trainer.cuda.cudnn_benchmark is False
 
 
 def test_clips_are_sampled_and_augmented_as_in_the_mose_recipe():
