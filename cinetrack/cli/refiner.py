@@ -99,6 +99,7 @@ def _add_train(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--validation-iterations", type=int, help="batches an epoch (default 50)")
     parser.add_argument("--learning-rate", type=float, help="in the first epoch (default 0.01)")
     parser.add_argument("--foreground-share", type=float, help="of the patches, that show the target (default 0.33)")
+    parser.add_argument("--pretrained", type=Path, metavar="CHECKPOINT", help="start from another refiner's weights")
     parser.add_argument("--validate", action="store_true", default=None, help="nnU-Net's own validation at the end")
 
 
@@ -225,7 +226,14 @@ def _train(args: argparse.Namespace) -> int:
     import torch
 
     from cinetrack.refiner_training.planning import find_plans
-    from cinetrack.refiner_training.training_run import TrainingRun, check_run, fold_settings, train_fold, train_folds
+    from cinetrack.refiner_training.training_run import (
+        TrainingRun,
+        check_run,
+        check_start,
+        fold_settings,
+        train_fold,
+        train_folds,
+    )
 
     folds = [_fold(text) for text in args.fold]
     folders = _folders(args)
@@ -240,8 +248,9 @@ def _train(args: argparse.Namespace) -> int:
     check_run(run, folds)
     names = ("epochs", "iterations", "validation_iterations", "learning_rate", "foreground_share", "validate")
     given = {name: getattr(args, name) for name in names}
-    for fold in folds:
-        fold_settings(run, fold, given)  # raises for a bad one before anything starts
+    given["pretrained"] = None if args.pretrained is None else str(args.pretrained.resolve())
+    for fold in folds:  # raises for a bad one before anything starts
+        check_start(run, fold, fold_settings(run, fold, given))
     if args.at_once is not None and args.at_once < 1:
         raise InputError(f"--at-once: expected 1 or more, found {args.at_once}")
     if len(folds) == 1:

@@ -16,6 +16,7 @@ import torch
 
 from cinetrack.refiner_training.dataset_folders import patients_of, read_samples
 from cinetrack.refiner_training.nnunet import SpatialTransform, nnUNetTrainer
+from cinetrack.refiner_training.pretrained import pretraining_patients
 from cinetrack.refiner_training.trained_patients import write_trained_patients
 from cinetrack.refiner_training.training_settings import TrainingSettings
 
@@ -40,6 +41,7 @@ class nnUNetTrainerCineTrack(nnUNetTrainer):  # nnU-Net names the results' folde
         self.oversample_foreground_percent = settings.foreground_share
         self.save_every = settings.save_every
         self._validates = settings.validate
+        self._pretrained = settings.pretrained
         self._began: tuple[int, float] | None = None  # first epoch of this run, and when
 
     @staticmethod
@@ -62,7 +64,10 @@ class nnUNetTrainerCineTrack(nnUNetTrainer):  # nnU-Net names the results' folde
         if self.local_rank == 0:
             patient_of = patients_of(read_samples(Path(self.preprocessed_dataset_folder_base)))
             trained_on, _ = self.do_split()
-            write_trained_patients(Path(self.output_folder), (patient_of[sample] for sample in trained_on))
+            patients = {patient_of[sample] for sample in trained_on}
+            if self._pretrained is not None:
+                patients |= pretraining_patients(Path(self._pretrained))
+            write_trained_patients(Path(self.output_folder), patients)
 
     def save_checkpoint(self, filename: str) -> None:
         """Under another name first: a run that is killed while it writes goes on from the checkpoint before."""

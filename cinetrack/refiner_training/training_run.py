@@ -19,6 +19,7 @@ from cinetrack.refiner_training.dataset_folders import DatasetFolders, environme
 from cinetrack.refiner_training.nnunet import run_training
 from cinetrack.refiner_training.patient_folds import check_splits
 from cinetrack.refiner_training.planning import CONFIGURATION, find_plans
+from cinetrack.refiner_training.pretrained import check_pretrained
 from cinetrack.refiner_training.trained_patients import FILE_NAME as TRAINED_PATIENTS
 from cinetrack.refiner_training.trained_patients import check_unseen
 from cinetrack.refiner_training.training_settings import TRAINER, TrainingSettings
@@ -80,7 +81,7 @@ def check_run(run: TrainingRun, folds: Sequence[Fold]) -> None:
             raise InputError(f"--gpus: expected at most the {count} GPUs of this machine, found {run.gpus}")
     for fold in folds:
         folder = run.fold_folder(fold)
-        if not run.resume and any(folder.glob("checkpoint_*.pth")):
+        if not run.resume and _has_checkpoint(folder):
             raise InputError(f"{folder}: expected no checkpoint, or --continue to go on from it, found some")
         if run.resume and fold != "all" and (folder / TRAINED_PATIENTS).exists():
             check_unseen(folder, {patient_of[sample] for sample in splits[fold]["val"]})
@@ -90,6 +91,22 @@ def fold_settings(run: TrainingRun, fold: Fold, given: Mapping[str, Any]) -> Tra
     """The settings of a fold's run: the given ones, on top of those it began with where it goes on."""
     earlier = TrainingSettings.load(run.fold_folder(fold)) if run.resume else None
     return (earlier or TrainingSettings()).changed(**given)
+
+
+def check_start(run: TrainingRun, fold: Fold, settings: TrainingSettings) -> None:
+    """Raise InputError or BundleError where a fold cannot start from the weights that its settings name."""
+    folder = run.fold_folder(fold)
+    if _has_checkpoint(folder):
+        earlier = TrainingSettings.load(folder)
+        if earlier is not None and earlier.pretrained != settings.pretrained:
+            raise InputError(
+                f"--pretrained: expected {earlier.pretrained}, from which {folder} began, found {settings.pretrained}"
+            )
+    elif settings.pretrained is not None:
+        splits = read_json(run.folders.preprocessed / "splits_final.json")
+        patient_of = patients_of(read_samples(run.folders.preprocessed))
+        held_out = set() if fold == "all" else {patient_of[sample] for sample in splits[fold]["val"]}
+        check_pretrained(Path(settings.pretrained), run.folders, run.plans, held_out)
 
 
 def train_fold(run: TrainingRun, fold: Fold, settings: TrainingSettings) -> Path:
@@ -108,6 +125,7 @@ def train_fold(run: TrainingRun, fold: Fold, settings: TrainingSettings) -> Path
         # nnU-Net would begin with the final checkpoint each time, whatever was reached after it.
         final.rename(folder / "checkpoint_latest.pth")
     settings.save(folder)
+    goes_on = run.resume and _has_checkpoint(folder)
     variables = {**run.folders.environment(), **settings.as_variable(), "nnUNet_n_proc_DA": str(run.processes)}
     if run.device != "cpu":
         torch.set_num_threads(1)  # as nnU-Net does; the GPU does the work
@@ -119,7 +137,8 @@ def train_fold(run: TrainingRun, fold: Fold, settings: TrainingSettings) -> Path
             TRAINER,
             run.plans,
             num_gpus=run.gpus,
-            continue_training=run.resume,
+            continue_training=goes_on,
+            pretrained_weights=None if goes_on else settings.pretrained,
             device=torch.device(run.device),
         )
     return final
@@ -156,6 +175,10 @@ def train_folds(
             slots.append(gpus)
             failed += [fold] if process.exitcode else []
     return failed
+
+
+def _has_checkpoint(folder: Path) -> bool:
+    return any(folder.glob("checkpoint_*.pth"))
 
 
 def _train_in_process(run: TrainingRun, fold: Fold, settings: TrainingSettings, gpus: list[str]) -> None:

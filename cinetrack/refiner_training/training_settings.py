@@ -37,6 +37,7 @@ class TrainingSettings:
         elastic_magnitude_px: range of its greatest displacement.
         validate: let nnU-Net predict every validation sample at the end. `cinetrack refiner crossvalidate` predicts
             whole sequences instead, so by default this is left out.
+        pretrained: checkpoint of nnU-Net whose weights, but for the heads, training starts from; None for fresh ones.
     """
 
     epochs: int = 1000
@@ -50,6 +51,7 @@ class TrainingSettings:
     elastic_scale: tuple[float, float] = (0.05, 0.15)
     elastic_magnitude_px: tuple[float, float] = (0.0, 6.0)
     validate: bool = False
+    pretrained: str | None = None
 
     def __post_init__(self) -> None:
         for name in ("epochs", "iterations", "validation_iterations"):

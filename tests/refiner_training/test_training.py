@@ -166,6 +166,42 @@ def test_a_model_of_every_case(planned, tmp_path):
 
 
 @pytest.mark.slow
+def test_a_training_starts_from_another_refiners_weights_but_for_the_heads(planned, trained, tmp_path):
+    start = model_folder(trained, SMALL_PLANS) / "fold_0" / "checkpoint_final.pth"
+    folders = copy_of(planned, tmp_path)
+    still = ["--learning-rate", "1e-12", "--pretrained", str(start), "--results", str(folders.results_root)]
+    train(planned.raw_root, "--fold", "all", *still)
+    before, after = (content["network_weights"] for content in (checkpoint(trained, 0), checkpoint(folders, "all")))
+    moved = {name for name in before if not torch.allclose(before[name], after[name], atol=1e-8)}
+    assert moved == {name for name in before if ".seg_layers." in name and name.endswith("weight")}
+    folder = model_folder(folders, SMALL_PLANS) / "fold_all"
+    assert TrainingSettings.load(folder).pretrained == str(start)
+    assert trained_patients(folder) >= trained_patients(start.parent)
+
+
+def test_what_a_training_cannot_start_from_is_refused_first(planned, trained, tmp_path, capsys):
+    folders = copy_of(planned, tmp_path)
+    options = ["refiner", "train", str(planned.raw_root), "--device", "cpu", "--results", str(folders.results_root)]
+    good = model_folder(trained, SMALL_PLANS) / "fold_0" / "checkpoint_final.pth"
+    content = torch.load(good, weights_only=False)
+    name = next(name for name in content["network_weights"] if name.endswith("conv.weight"))
+    content["network_weights"][name] = content["network_weights"][name][:1]
+    other = tmp_path / "other.pth"
+    torch.save(content, other)
+    torch.save({"model": {}}, tmp_path / "sam2.pt")
+    for path, fold, message in (
+        (tmp_path / "none.pth", "0", "found no such file"),
+        (tmp_path / "sam2.pt", "0", "network_weights, found none"),
+        (other, "0", f"with {name} of"),
+        (good, "1", "has not seen the patients"),
+    ):
+        assert main([*options, "--fold", fold, "--pretrained", str(path)]) == 2
+        error = capsys.readouterr().err
+        assert str(path) in error or str(path.parent) in error
+        assert message in error
+    assert not any(folders.results_root.rglob("*.pth"))
+
+
 def test_several_folds_side_by_side_each_in_a_process_of_its_own(planned, tmp_path, capfd):
     folders = copy_of(planned, tmp_path)
     options = ["--fold", "0", "1", "2", "--at-once", "2", "--results", str(folders.results_root)]
