@@ -26,6 +26,10 @@ from cinetrack.tracking.protocol import check_prompt
 
 CLICK_RADIUS_PX = 2  # a click says as much about its neighbours
 GRABCUT_ITERATIONS = 5
+# Targets are round, and often little brighter than what is around them: a mask that differs more (Dice) from the
+# ellipse in the box followed other edges. On the first frames of 24 phantom cases (seeds 9001 to 9003 and 72001 to
+# 72003) GrabCut alone has mean Dice 0.57, the ellipse 0.911, and the two so combined 0.914.
+LEAST_OVERLAP_WITH_ELLIPSE = 0.8
 RANDOM_WALKER_BETA = 130.0  # how much an intensity edge hinders the walker; scikit-image's default
 
 
@@ -137,7 +141,7 @@ class _ClassicalFrame:
         mask = np.zeros(self._grey.shape, dtype=bool)
         mask[region] = self._method(self._grey[region], seeds[region])
         if isinstance(prompt, BoxPrompt):
-            mask = _largest_part(mask)
+            mask = _plausible(_largest_part(mask), _ellipse(prompt, mask.shape) < 1)
         return Segmentation(_found(fill_holes(mask)))
 
 
@@ -149,11 +153,7 @@ def box_seeds(box: BoxPrompt, shape: tuple[int, int]) -> np.ndarray:
     """
     seeds = np.full(shape, cv2.GC_BGD, dtype=np.uint8)
     rows, columns = np.mgrid[: shape[0], : shape[1]] + 0.5
-    height, width = box.bottom - box.top, box.right - box.left
-    # Distance from the box's centre: 1 on the ellipse that the box just holds.
-    away = np.hypot(
-        (rows - (box.top + box.bottom) / 2) / (height / 2), (columns - (box.left + box.right) / 2) / (width / 2)
-    )
+    away = _ellipse(box, shape)
     inside = (rows > box.top) & (rows < box.bottom) & (columns > box.left) & (columns < box.right)
     seeds[inside] = cv2.GC_PR_BGD
     seeds[inside & (away < 1)] = cv2.GC_PR_FGD
@@ -205,6 +205,21 @@ def random_walker(grey: np.ndarray, seeds: np.ndarray) -> np.ndarray:
         return markers == 2
     # Solved exactly: the iterative solvers' tolerance lets the mask spill along the seeds.
     return walk(grey.astype(np.float64), markers, beta=RANDOM_WALKER_BETA, mode="bf") == 2
+
+
+def _ellipse(box: BoxPrompt, shape: tuple[int, int]) -> np.ndarray:
+    """Distance from the box's centre, (H, W): 1 on the ellipse that the box just holds."""
+    rows, columns = np.mgrid[: shape[0], : shape[1]] + 0.5
+    height, width = box.bottom - box.top, box.right - box.left
+    return np.hypot(
+        (rows - (box.top + box.bottom) / 2) / (height / 2), (columns - (box.left + box.right) / 2) / (width / 2)
+    )
+
+
+def _plausible(mask: np.ndarray, ellipse: np.ndarray) -> np.ndarray:
+    """The mask of a box, or the ellipse in it where the two have little in common."""
+    overlap = 2 * (mask & ellipse).sum() / max(1, mask.sum() + ellipse.sum())
+    return mask if overlap >= LEAST_OVERLAP_WITH_ELLIPSE or not ellipse.any() else ellipse
 
 
 def _region(seeds: np.ndarray) -> tuple[slice, slice]:

@@ -49,6 +49,13 @@ def test_a_mask_never_leaves_its_box(classical):
     assert rows.min() >= 10 and rows.max() < 31 and columns.min() >= 12 and columns.max() < 41
 
 
+def test_where_the_picture_shows_no_round_target_the_mask_is_the_ellipse_in_the_box(classical):
+    halves = np.where(np.arange(50) < 26, 1000.0, 200.0) * np.ones((60, 1))  # an edge through the box is no outline
+    mask = classical.begin(halves).segment(BoxPrompt(10, 12, 30, 40)).mask
+    rows, columns = np.mgrid[:60, :50] + 0.5
+    np.testing.assert_array_equal(mask, ((rows - 20) / 10) ** 2 + ((columns - 26) / 14) ** 2 < 1)
+
+
 @pytest.mark.parametrize("box", [BoxPrompt(0, 0, 1, 1), BoxPrompt(70, 54, 72, 56), BoxPrompt(0, 0, 72, 56)])
 def test_boxes_of_any_size_are_answered(classical, moving_disc, box):
     assert classical.begin(moving_disc[0][0]).segment(box).mask.any()
