@@ -12,16 +12,13 @@ from cinetrack.bundle.loading import load_refiner, load_tracker
 from cinetrack.bundle.manifest import (
     MANIFEST_NAME,
     Bundle,
-    RefinerSpec,
-    RegistrationSpec,
-    Sam2Spec,
-    StaticSpec,
-    TrackerSpec,
     check_box_segmenter,
     manifest_of,
     needed_files,
     open_bundle,
 )
+from cinetrack.bundle.refiner_spec import RefinerSpec
+from cinetrack.bundle.tracker_spec import RegistrationSpec, Sam2Spec, StaticSpec, TrackerSpec
 from cinetrack.errors import BundleError, InputError
 from cinetrack.tracking.motion_compensation import MotionCompensation
 

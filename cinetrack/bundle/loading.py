@@ -5,7 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from cinetrack.bundle.manifest import Bundle, RefinerSpec, RegistrationSpec, Sam2Spec, StaticSpec, open_bundle
+from cinetrack.bundle.manifest import Bundle, open_bundle
+from cinetrack.bundle.refiner_spec import RefinerSpec
+from cinetrack.bundle.tracker_spec import RegistrationSpec, Sam2Spec, StaticSpec
 from cinetrack.tracking.motion_compensation import MotionCompensatedTracker, MotionCompensation
 from cinetrack.tracking.protocol import Tracker
 from cinetrack.tracking.region import RegionTracker

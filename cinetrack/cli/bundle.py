@@ -7,7 +7,8 @@ import re
 from pathlib import Path
 
 from cinetrack.bundle.assembly import check_bundle, create_bundle
-from cinetrack.bundle.manifest import BOX_SEGMENTERS, RefinerPreset, RefinerSpec
+from cinetrack.bundle.manifest import BOX_SEGMENTERS
+from cinetrack.bundle.refiner_spec import RefinerPreset, RefinerSpec
 from cinetrack.errors import InputError
 from cinetrack.tracking.motion_compensation import MotionCompensation
 

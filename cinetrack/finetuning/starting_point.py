@@ -9,7 +9,7 @@ import torch
 from omegaconf import DictConfig, OmegaConf
 
 from cinetrack.bundle import open_bundle
-from cinetrack.bundle.manifest import Sam2Spec
+from cinetrack.bundle.tracker_spec import Sam2Spec
 from cinetrack.errors import InputError
 from cinetrack.finetuning.initial_weights import teach_multimask_tokens, untrained_weights
 from cinetrack.sequence.atomic_write import write_text_atomically

@@ -12,7 +12,7 @@ from pathlib import Path
 import torch
 
 from cinetrack.bundle import open_bundle
-from cinetrack.bundle.manifest import Sam2Spec
+from cinetrack.bundle.tracker_spec import Sam2Spec
 from cinetrack.errors import BundleError, InputError
 from cinetrack.sequence.atomic_write import atomic_path
 from cinetrack.tracking.sam2.architecture import differences, read_weights

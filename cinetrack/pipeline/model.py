@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from cinetrack.bundle import Bundle
 from cinetrack.bundle.loading import load_refiner, load_tracker
-from cinetrack.bundle.manifest import Sam2Spec
+from cinetrack.bundle.tracker_spec import Sam2Spec
 from cinetrack.errors import InputError
 from cinetrack.tracking import Tracker
 

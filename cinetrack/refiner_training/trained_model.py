@@ -13,7 +13,7 @@ import torch
 
 from cinetrack.bundle import Bundle
 from cinetrack.bundle.assembly import create_bundle
-from cinetrack.bundle.manifest import RefinerPreset, RefinerSpec
+from cinetrack.bundle.refiner_spec import RefinerPreset, RefinerSpec
 from cinetrack.bundle.safe_weights import load_weights
 from cinetrack.errors import BundleError, InputError
 from cinetrack.refinement.confidence import EVEN

@@ -13,7 +13,7 @@ from nnunetv2.inference.predict_from_raw_data import nnUNetPredictor
 from cinetrack.bundle import open_bundle
 from cinetrack.bundle.assembly import create_bundle
 from cinetrack.bundle.loading import load_refiner
-from cinetrack.bundle.manifest import RefinerPreset
+from cinetrack.bundle.refiner_spec import RefinerPreset
 from cinetrack.cli.main import main
 from cinetrack.errors import BundleError, InputError
 from cinetrack.refinement.window import FrameWindow
