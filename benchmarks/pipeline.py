@@ -141,7 +141,8 @@ def track_ours(bundle: Path, frames: np.ndarray, mask: np.ndarray, device: str) 
     from cinetrack import load_tracker
 
     tracker = load_tracker(bundle, device)
-    tracker = getattr(tracker, "inner", tracker)  # stock SAM2 knows no region: whole frames for both
+    while hasattr(tracker, "inner"):  # stock SAM2 knows neither regions nor stilled frames: whole ones for both
+        tracker = tracker.inner
     session = tracker.start(frames[0], mask)
     masks = [mask]
     for index, frame in enumerate(frames[1:], 1):
