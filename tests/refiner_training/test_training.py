@@ -165,7 +165,6 @@ def test_a_model_of_every_case(planned, tmp_path):
     assert checkpoint(folders, "all")["init_args"]["fold"] == "all"
 
 
-@pytest.mark.slow
 def test_a_training_starts_from_another_refiners_weights_but_for_the_heads(planned, trained, tmp_path):
     start = model_folder(trained, SMALL_PLANS) / "fold_0" / "checkpoint_final.pth"
     folders = copy_of(planned, tmp_path)
@@ -173,7 +172,8 @@ def test_a_training_starts_from_another_refiners_weights_but_for_the_heads(plann
     train(planned.raw_root, "--fold", "all", *still)
     before, after = (content["network_weights"] for content in (checkpoint(trained, 0), checkpoint(folders, "all")))
     moved = {name for name in before if not torch.allclose(before[name], after[name], atol=1e-8)}
-    assert moved == {name for name in before if ".seg_layers." in name and name.endswith("weight")}
+    heads = {name for name in before if ".seg_layers." in name}
+    assert moved <= heads and moved >= {name for name in heads if name.endswith("weight")}
     folder = model_folder(folders, SMALL_PLANS) / "fold_all"
     assert TrainingSettings.load(folder).pretrained == str(start)
     assert trained_patients(folder) >= trained_patients(start.parent)
@@ -202,6 +202,7 @@ def test_what_a_training_cannot_start_from_is_refused_first(planned, trained, tm
     assert not any(folders.results_root.rglob("*.pth"))
 
 
+@pytest.mark.slow
 def test_several_folds_side_by_side_each_in_a_process_of_its_own(planned, tmp_path, capfd):
     folders = copy_of(planned, tmp_path)
     options = ["--fold", "0", "1", "2", "--at-once", "2", "--results", str(folders.results_root)]
