@@ -18,6 +18,7 @@ import numpy as np
 from scipy import ndimage
 
 from cinetrack.errors import InputError
+from cinetrack.evaluation.dice import dice_coefficients
 from cinetrack.pipeline.hole_fill import fill_holes
 from cinetrack.pipeline.model import Model
 from cinetrack.sequence.intensity import min_max_8bit
@@ -218,7 +219,7 @@ def _ellipse(box: BoxPrompt, shape: tuple[int, int]) -> np.ndarray:
 
 def _plausible(mask: np.ndarray, ellipse: np.ndarray) -> np.ndarray:
     """The mask of a box, or the ellipse in it where the two have little in common."""
-    overlap = 2 * (mask & ellipse).sum() / max(1, mask.sum() + ellipse.sum())
+    overlap = dice_coefficients(mask[None], ellipse[None])[0]
     return mask if overlap >= LEAST_OVERLAP_WITH_ELLIPSE or not ellipse.any() else ellipse
 
 

@@ -84,7 +84,7 @@ def check_run(run: TrainingRun, folds: Sequence[Fold]) -> None:
         if not run.resume and _has_checkpoint(folder):
             raise InputError(f"{folder}: expected no checkpoint, or --continue to go on from it, found some")
         if run.resume and fold != "all" and (folder / TRAINED_PATIENTS).exists():
-            check_unseen(folder, {patient_of[sample] for sample in splits[fold]["val"]})
+            check_unseen(folder, _held_out(splits, patient_of, fold))
 
 
 def fold_settings(run: TrainingRun, fold: Fold, given: Mapping[str, Any]) -> TrainingSettings:
@@ -104,8 +104,7 @@ def check_start(run: TrainingRun, fold: Fold, settings: TrainingSettings) -> Non
             )
     elif settings.pretrained is not None:
         splits = read_json(run.folders.preprocessed / "splits_final.json")
-        patient_of = patients_of(read_samples(run.folders.preprocessed))
-        held_out = set() if fold == "all" else {patient_of[sample] for sample in splits[fold]["val"]}
+        held_out = _held_out(splits, patients_of(read_samples(run.folders.preprocessed)), fold)
         check_pretrained(Path(settings.pretrained), run.folders, run.plans, held_out)
 
 
@@ -175,6 +174,11 @@ def train_folds(
             slots.append(gpus)
             failed += [fold] if process.exitcode else []
     return failed
+
+
+def _held_out(splits: list[dict[str, list[str]]], patient_of: Mapping[str, str], fold: Fold) -> set[str]:
+    """The patients that a fold validates on; none where it trains on all."""
+    return set() if fold == "all" else {patient_of[sample] for sample in splits[fold]["val"]}
 
 
 def _has_checkpoint(folder: Path) -> bool:
