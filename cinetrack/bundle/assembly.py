@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from cinetrack.bundle.checksum import sha256_of
-from cinetrack.bundle.loading import load_refiner, load_tracker
+from cinetrack.bundle.loading import load_stages
 from cinetrack.bundle.manifest import (
     MANIFEST_NAME,
     Bundle,
@@ -86,8 +86,7 @@ def create_bundle(
 def check_bundle(folder: Path) -> Bundle:
     """Open a bundle and load all it holds on the CPU. Raises BundleError where it could not be run."""
     bundle = open_bundle(folder)
-    load_tracker(bundle)
-    load_refiner(bundle)
+    load_stages(bundle)
     return bundle
 
 

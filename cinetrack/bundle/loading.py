@@ -5,9 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from cinetrack.bundle.manifest import Bundle, open_bundle
+from cinetrack.bundle.manifest import MANIFEST_NAME, Bundle, open_bundle
 from cinetrack.bundle.refiner_spec import RefinerSpec
 from cinetrack.bundle.tracker_spec import RegistrationSpec, Sam2Spec, StaticSpec
+from cinetrack.errors import BundleError, InputError
 from cinetrack.tracking.motion_compensation import MotionCompensatedTracker, MotionCompensation
 from cinetrack.tracking.protocol import Tracker
 from cinetrack.tracking.region import RegionTracker
@@ -58,6 +59,25 @@ def shown(tracker: Tracker, region_px: int | None, compensation: MotionCompensat
     if compensation is not None:
         tracker = MotionCompensatedTracker(tracker, compensation)
     return tracker
+
+
+def load_stages(bundle: Bundle, device: str = "cpu") -> tuple[Tracker, Refiner | None]:
+    """Load a model bundle for use: its tracker, and the refiner that follows it.
+
+    A refiner that works within motion compensation is part of the tracker that is returned.
+
+    Raises:
+        BundleError, InputError: as `load_tracker`.
+    """
+    tracker, refiner, spec = load_tracker(bundle, device), load_refiner(bundle, device), bundle.refiner
+    if refiner is None or spec.region_px is None:
+        return tracker, refiner
+    from cinetrack.refinement.refined_tracker import refined_in_place
+
+    try:
+        return refined_in_place(tracker, refiner, spec.region_px, spec.outline_weight), None
+    except InputError as error:
+        raise BundleError(f"{bundle.folder / MANIFEST_NAME}: refiner.region_px: {error}") from None
 
 
 def load_refiner(bundle: Bundle, device: str = "cpu") -> Refiner | None:

@@ -11,6 +11,8 @@ from typing import Any
 
 from cinetrack.bundle.manifest_values import expect_keys, inside, is_number
 from cinetrack.errors import BundleError, InputError
+from cinetrack.tracking.motion_compensation import MotionCompensation
+from cinetrack.tracking.region import check_region
 
 DEFAULT_PRESET = "default"
 EVEN = 0.5  # `cinetrack.refinement.confidence`'s, whose package imports torch
@@ -41,6 +43,9 @@ class RefinerSpec:
         reach_px: how far from the tracker's outline the refined mask may differ; None for anywhere, as in the paper.
         confidence: how probable a change of the tracker's mask must be, in [0.5, 1); 0.5, as in the paper, for the
             network's own labels.
+        region_px: side of the target's surroundings on motion-compensated frames, where the refiner works before the
+            masks are carried back, beside the prompted frame; None, as in the paper, for the latest frames as they are.
+        outline_weight: with `region_px`, log-odds that the prompted outline adds, as in `MotionCompensation`.
         presets: other paces by name, as "fast".
     """
 
@@ -52,6 +57,8 @@ class RefinerSpec:
     mirroring: bool = True
     reach_px: float | None = None
     confidence: float = EVEN
+    region_px: int | None = None
+    outline_weight: float | None = None
     presets: Mapping[str, RefinerPreset] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -67,8 +74,25 @@ class RefinerSpec:
             raise BundleError(f"refiner.reach_px: expected 0 pixels or more, found {reach}")
         if not (is_number(confidence) and EVEN <= confidence < 1):
             raise BundleError(f"refiner.confidence: expected at least 0.5 and below 1, found {confidence}")
+        self._check_place()
         if DEFAULT_PRESET in self.presets:
             raise BundleError(f"refiner.presets: expected names other than {DEFAULT_PRESET}, found it")
+
+    def _check_place(self) -> None:
+        weight = self.outline_weight
+        if self.region_px is None:
+            if weight is not None:
+                raise BundleError(f"refiner.outline_weight: expected none without region_px, found {weight}")
+            return
+        try:
+            check_region(self.region_px)
+            MotionCompensation(weight)
+        except InputError as error:
+            raise BundleError(f"refiner: {error}") from None
+        if self.window < 2:
+            raise BundleError(f"refiner.window: expected 2 frames or more with region_px, found {self.window}")
+        if self.confidence != EVEN:
+            raise BundleError(f"refiner.confidence: expected 0.5 with region_px, found {self.confidence}")
 
     def preset(self, name: str) -> RefinerSpec:
         """The same refiner at another pace; "default" is this one. Raises InputError for a name that is not there."""
@@ -115,8 +139,9 @@ def refiner_document(refiner: RefinerSpec) -> dict[str, Any]:
     # As bundles were before there were any.
     if not refiner.presets:
         del document["presets"]
-    if refiner.reach_px is None:
-        del document["reach_px"]
+    for key in ("reach_px", "region_px", "outline_weight"):
+        if document[key] is None:
+            del document[key]
     if refiner.confidence == EVEN:
         del document["confidence"]
     return document

@@ -26,6 +26,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     create.add_argument("--folds", default="0", help='folds to average, as 0,1,2 or "all" (default 0)')
     create.add_argument("--refiner-checkpoint", default="checkpoint_final.pth", help="file name within each fold")
     create.add_argument("--window", type=int, default=5, help="frames that the refiner sees (default 5)")
+    create.add_argument(
+        "--refiner-region", type=int, metavar="PX", help="side of the surroundings of a refiner trained with --region"
+    )
     create.add_argument("--tile-step-size", type=float, default=0.05, help="fraction of the patch (default 0.05)")
     create.add_argument("--no-mirroring", action="store_true", help="without test-time mirroring")
     add_nearness_arguments(create)
@@ -53,6 +56,8 @@ def run(args: argparse.Namespace) -> int:
                 mirroring=not args.no_mirroring,
                 reach_px=args.reach,
                 confidence=args.confidence,
+                region_px=args.refiner_region,
+                outline_weight=args.refiner_outline_weight,
                 presets=presets_of(args.preset),
             )
         bundle = create_bundle(
@@ -71,7 +76,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def add_nearness_arguments(parser: argparse.ArgumentParser) -> None:
-    """Declare --reach and --confidence: how close the refined mask stays to the tracker's."""
+    """Declare --reach, --confidence and --refiner-outline-weight: how close the refined mask stays to the tracker's."""
     parser.add_argument(
         "--reach",
         type=float,
@@ -84,6 +89,12 @@ def add_nearness_arguments(parser: argparse.ArgumentParser) -> None:
         default=0.5,
         metavar="P",
         help="how probable a change of the tracker's mask must be, 0.5 to below 1 (default 0.5)",
+    )
+    parser.add_argument(
+        "--refiner-outline-weight",
+        type=float,
+        metavar="W",
+        help="of the warped outline beside a refiner within motion compensation, in log-odds a pixel",
     )
 
 

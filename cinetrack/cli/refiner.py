@@ -70,6 +70,12 @@ def _add_prepare(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--window", type=int, default=5, help="frames that the refiner sees (default 5)")
     parser.add_argument("--every", type=int, default=1, help="take each N-th frame as a sample (default 1)")
     parser.add_argument("--perturb", type=float, default=0.0, metavar="SHARE", help="of the masks, 0 to 1 (default 0)")
+    parser.add_argument(
+        "--region",
+        type=int,
+        metavar="PX",
+        help="for a refiner within motion compensation: side of the stilled target's surroundings that it is shown",
+    )
     parser.add_argument("--seed", type=int, default=0, help="of folds and perturbation (default 0)")
     parser.add_argument("--shard", metavar="I/N", help="this process's share; default: torchrun's or srun's variables")
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N")
@@ -114,6 +120,13 @@ def _add_crossvalidate(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--mirroring", nargs="+", default=["on"], choices=("on", "off"), help="default on")
     parser.add_argument("--reach", nargs="+", default=["none"], metavar="PX", help="pixels, or none (default none)")
     parser.add_argument("--confidence", type=float, nargs="+", default=[0.5], metavar="P", help="default 0.5")
+    parser.add_argument(
+        "--outline-weight",
+        nargs="+",
+        default=["none"],
+        metavar="W",
+        help="of the outline beside a refiner within motion compensation, or none (default none)",
+    )
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N")
     parser.add_argument("--workers", type=int, help="processes that score (default: one a core)")
     parser.add_argument("-o", "--output", type=Path, required=True, help="gets predictions, metrics and tables")
@@ -168,8 +181,10 @@ def _prepare(args: argparse.Namespace) -> int:
     )
     from cinetrack.sequence.grand_challenge import check_writable
 
+    if args.region is not None and args.window < 2:
+        raise InputError(f"--window: expected 2 or more with --region, found {args.window}")
     raw = dataset_folders(args.output, dataset_id=args.dataset_id).raw
-    masks, windows = MaskSettings(args.perturb, args.seed), WindowSettings(args.window, args.every)
+    masks, windows = MaskSettings(args.perturb, args.seed, args.region), WindowSettings(args.window, args.every)
     shard = shard_of(args.shard)
     cases = labelled_cases(args.data)
     if args.fold_tracker and args.folds is None:
@@ -194,7 +209,7 @@ def _prepare(args: argparse.Namespace) -> int:
             file=sys.stderr,
         )
     else:
-        samples = write_dataset(raw, cases, sources, folds, windows)
+        samples = write_dataset(raw, cases, sources, folds, windows, masks.region_px)
         print(f"{raw}: {samples} samples of {len(patients)} patients in {len(folds)} folds")
     if any(not failure.is_input for failure in failures):
         return 1
@@ -278,12 +293,15 @@ def _crossvalidate(args: argparse.Namespace) -> int:
     folders = _folders(args)
     models = model_folder(folders, find_plans(folders, args.plans))
     candidates = [
-        RefinerSettings(f"checkpoint_{checkpoint}.pth", step, mirroring == "on", _reach(reach), confidence)
+        RefinerSettings(
+            f"checkpoint_{checkpoint}.pth", step, mirroring == "on", _number(reach, "--reach"), confidence, weight
+        )
         for checkpoint in args.checkpoint
         for step in args.tile_step_size
         for mirroring in args.mirroring
         for reach in args.reach
         for confidence in args.confidence
+        for weight in [_number(weight, "--outline-weight") for weight in args.outline_weight]
     ]
     numbers = [_fold(text) for text in args.fold] if args.fold else None
     planned = cv.plan_validations(folders, models, args.data, candidates, numbers, args.tracker)
@@ -326,6 +344,7 @@ def _bundle(args: argparse.Namespace) -> int:
         not args.no_mirroring,
         args.reach,
         args.confidence,
+        args.refiner_outline_weight,
     )
     bundle = bundle_refiner(
         model_folder(folders, find_plans(folders, args.plans)),
@@ -340,13 +359,13 @@ def _bundle(args: argparse.Namespace) -> int:
     return 0
 
 
-def _reach(text: str) -> float | None:
+def _number(text: str, option: str) -> float | None:
     if text == "none":
         return None
     try:
         return float(text)
     except ValueError:
-        raise InputError(f"--reach: expected pixels or none, found {text}") from None
+        raise InputError(f"{option}: expected a number or none, found {text}") from None
 
 
 def _fold(text: str) -> int | str:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from cinetrack.bundle import Bundle
-from cinetrack.bundle.loading import load_refiner, load_tracker
+from cinetrack.bundle.loading import load_stages, load_tracker
 from cinetrack.bundle.tracker_spec import Sam2Spec
 from cinetrack.errors import InputError
 from cinetrack.tracking import Tracker
@@ -19,7 +19,12 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Model:
-    """A loaded bundle. `device` is torch's name of where the networks run, "cpu" where there are none."""
+    """A loaded bundle.
+
+    Attributes:
+        refiner: of the tracker's masks; None where there is none, or where it is part of the tracker (`load_stages`).
+        device: torch's name of where the networks run, "cpu" where there are none.
+    """
 
     bundle: Bundle
     tracker: Tracker
@@ -43,7 +48,7 @@ def load_model(bundle: Bundle, device: str = "auto") -> Model:
     from cinetrack.tracking.device import choose_device
 
     chosen = str(choose_device(_local_device(device)))
-    return Model(bundle, load_tracker(bundle, chosen), load_refiner(bundle, chosen), chosen)
+    return Model(bundle, *load_stages(bundle, chosen), chosen)
 
 
 def _local_device(device: str) -> str:

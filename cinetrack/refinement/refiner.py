@@ -26,6 +26,8 @@ from cinetrack.sequence.cine_sequence import Spacing
 
 # nnU-Net sees every image as a volume; to a 2D one it gives a slice thickness that no resampling will touch.
 SLICE_SPACING = 999.0
+# The most that log-odds say; a float32 probability tells no more apart.
+CERTAIN = 16.0
 
 
 class Refiner:
@@ -100,15 +102,18 @@ class Refiner:
         )
         return cls(model, sliding_window, window, reach_px, confidence)
 
-    def start(self, frame: np.ndarray, mask: np.ndarray, spacing_mm: Spacing = (1.0, 1.0)) -> RefinerSession:
+    def start(
+        self, frame: np.ndarray, mask: np.ndarray, spacing_mm: Spacing = (1.0, 1.0), keep_first: bool = False
+    ) -> RefinerSession:
         """Start a sequence from its first frame and the target outlined on it.
 
         Args:
             frame: (H, W) raw MR intensity, any real type.
             mask: (H, W) bool, the prompt.
             spacing_mm: (row, column). Ignored by models trained on PNG, which has no spacing.
+            keep_first: whether the model sees the first frame at all times, as `FrameWindow`.
         """
-        return RefinerSession(self, FrameWindow(self.window, frame, mask), spacing_mm)
+        return RefinerSession(self, FrameWindow(self.window, frame, mask, keep_first), spacing_mm)
 
     def labels(
         self, channels: np.ndarray, spacing_mm: Spacing = (1.0, 1.0), wanted: np.ndarray | None = None
@@ -189,6 +194,30 @@ class RefinerSession:
             return self._refined(mask)
         near = within_reach(mask, self._refiner.reach_px)
         return np.where(near, self._refined(mask, near), mask) if near.any() else mask.copy()
+
+    def log_odds(self, frame: np.ndarray, mask: np.ndarray) -> np.ndarray:
+        """How sure the model is of each pixel of the next frame, for those who weigh it themselves.
+
+        Args:
+            frame, mask: as for `step`.
+        Returns:
+            (H, W) float32, the logarithm of the target's odds, within `CERTAIN` of 0; out of reach of `mask`'s outline
+            as certain as can be of `mask`. The refiner's confidence does not enter.
+        """
+        self._window.append(frame, mask)
+        reach_px = self._refiner.reach_px
+        near = np.ones_like(mask) if reach_px is None else within_reach(mask, reach_px)
+        certain = np.where(mask, CERTAIN, -CERTAIN).astype(np.float32)
+        if not near.any():
+            return certain
+        probability = self._refiner.probability(self._window.channels(), self._spacing_mm, near)
+        with np.errstate(divide="ignore"):
+            odds = np.log(probability) - np.log1p(-probability)
+        return np.where(near, np.clip(odds, -CERTAIN, CERTAIN), certain)
+
+    def copy(self) -> RefinerSession:
+        """A session in the same state that goes on by itself."""
+        return RefinerSession(self._refiner, self._window.copy(), self._spacing_mm)
 
     def _refined(self, mask: np.ndarray, wanted: np.ndarray | None = None) -> np.ndarray:
         seen = self._window.channels(), self._spacing_mm, wanted

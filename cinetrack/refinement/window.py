@@ -2,11 +2,15 @@
 
 The paper feeds frames i-4 to i, oldest first, image and mask interleaved. Before frame 4 the first frame and its mask
 (the prompt) fill the gap. Refined masks never come back in: the network was trained on the tracker's.
+
+On motion-compensated frames, where the target keeps its place, the first frame may keep the first place in the window:
+what changed since the target was outlined is then seen at a glance.
 """
 
 from __future__ import annotations
 
 from collections import deque
+from copy import copy
 
 import numpy as np
 
@@ -17,18 +21,21 @@ from cinetrack.sequence.intensity import min_max_8bit
 class FrameWindow:
     """The last `length` frames and masks of a stream. Its memory does not grow with the stream."""
 
-    def __init__(self, length: int, frame: np.ndarray, mask: np.ndarray) -> None:
+    def __init__(self, length: int, frame: np.ndarray, mask: np.ndarray, keep_first: bool = False) -> None:
         """Start a stream: the first frame and its mask take every place.
 
         Args:
-            length: number of frames, at least 1.
+            length: number of frames, at least 1; at least 2 where the first is kept.
             frame, mask: as for `append`.
+            keep_first: whether the first frame stays in the window, in the oldest's place.
         """
-        if length < 1:
-            raise ValueError(f"refiner window: expected at least 1 frame, found {length}")
+        if length < 1 + keep_first:
+            raise ValueError(f"refiner window: expected at least {1 + keep_first} frames, found {length}")
         self._shape = np.shape(frame)
         first = self._as_channels(frame, mask)
-        self._frames = deque([first] * length, maxlen=length)
+        self._kept = [first] if keep_first else []
+        latest = length - len(self._kept)
+        self._frames = deque([first] * latest, maxlen=latest)
 
     def append(self, frame: np.ndarray, mask: np.ndarray) -> None:
         """Add the newest frame; the oldest one leaves.
@@ -43,7 +50,13 @@ class FrameWindow:
 
     def channels(self) -> np.ndarray:
         """(2 * length, H, W) float32: image (0 to 255) and mask (0 or 1) of each frame, oldest first."""
-        return np.concatenate(self._frames)
+        return np.concatenate([*self._kept, *self._frames])
+
+    def copy(self) -> FrameWindow:
+        """A window that goes on by itself."""
+        twin = copy(self)
+        twin._frames = self._frames.copy()
+        return twin
 
     def _as_channels(self, frame: np.ndarray, mask: np.ndarray) -> np.ndarray:
         frame, mask = np.asarray(frame), np.asarray(mask)

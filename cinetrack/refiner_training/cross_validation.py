@@ -34,16 +34,18 @@ from cinetrack.evaluation.metrics_file import MetricsFile, metrics_document, rea
 from cinetrack.pipeline.model import Model
 from cinetrack.pipeline.prediction_record import RECORD_NAME, Seconds, is_done, write_record
 from cinetrack.pipeline.track_case import track_whole
+from cinetrack.refinement import refined_in_place
 from cinetrack.refiner_training.dataset_folders import DatasetFolders, patients_of, read_samples
 from cinetrack.refiner_training.patient_folds import read_folds
-from cinetrack.refiner_training.raw_dataset import labelled_cases
+from cinetrack.refiner_training.raw_dataset import labelled_cases, stilled_masks_path
 from cinetrack.refiner_training.recorded_tracker import RecordedTracker
-from cinetrack.refiner_training.trained_model import RefinerSettings, window_of
+from cinetrack.refiner_training.trained_model import RefinerSettings, view_of
 from cinetrack.refiner_training.trained_patients import check_unseen
 from cinetrack.sequence import CaseFiles
 from cinetrack.sequence.grand_challenge import write_output
 from cinetrack.sequence.image_files import read_masks
 from cinetrack.sequence.json_files import read_json
+from cinetrack.tracking.motion_compensation import MotionCompensatedTracker
 
 TRACKER_ALONE = "tracker"
 
@@ -109,8 +111,6 @@ def plan_validations(
         InputError: a prepared case is not in the datasets, a fold is not trained or has seen the patients it holds
             out, there is no tracker of a name, or a candidate's settings are out of range.
     """
-    for candidate in candidates:
-        candidate.spec("refiner", (0,), 1)  # raises for a step out of range
     samples = read_samples(folders.raw)
     prepared = {sample["case"] for sample in samples.values()}
     cases = [case for case in labelled_cases(datasets) if case.case_id in prepared]
@@ -120,6 +120,8 @@ def plan_validations(
     held_out = read_folds(folders.raw / "folds.json", set(patients_of(samples).values()))
     checkpoints = dict.fromkeys(candidate.checkpoint for candidate in candidates)
     trained = _trained_folds(models, len(held_out), list(checkpoints))
+    for candidate in candidates:
+        candidate.spec("refiner", (0,), view_of(models))  # raises for a setting out of range
     untrained = sorted(set(folds or ()) - set(trained), key=str)
     if untrained:
         raise InputError(f"--fold: expected trained folds ({', '.join(map(str, trained))}), found {untrained[0]}")
@@ -145,9 +147,10 @@ def predict(
         InputError: masks are missing or of another shape; the predictions there are of another model.
     """
     folder = validation.folder(output)
-    settings, refiner, weights = validation.settings, None, ""
+    settings, refiner, weights, spec = validation.settings, None, "", None
     if settings is not None:
         weights = sha256_of(model_folder / f"fold_{validation.fold}" / settings.checkpoint)
+        spec = settings.spec("refiner", (validation.fold,), view_of(model_folder))
     for case in validation.cases:
         record_path = raw / "tracked" / validation.tracker / f"{case.case_id}.json"
         record = read_json(record_path)
@@ -156,10 +159,15 @@ def predict(
         bundle = Bundle(model_folder, validation.name, RecordedSpec(), None, digest)
         model = Model(bundle, RecordedTracker(validation.tracker, masks), None, str(device))
         if not is_done(folder / case.case_id, model):
-            if settings is not None and refiner is None:
-                spec = settings.spec("refiner", (validation.fold,), window_of(model_folder))
+            if spec is not None and refiner is None:
                 refiner = refiner_as_set(model_folder, spec, device, dtype)
-            ready = replace(model, refiner=refiner)
+            if refiner is not None and spec.region_px is not None:
+                stilled, _ = read_masks(stilled_masks_path(record_path))
+                in_place = MotionCompensatedTracker(RecordedTracker(validation.tracker, stilled))
+                tracker = refined_in_place(in_place, refiner, spec.region_px, spec.outline_weight)
+                ready = replace(model, tracker=tracker)
+            else:
+                ready = replace(model, refiner=refiner)
             _predict_case(case, folder / case.case_id, ready, masks.shape, record["tracking_s"])
         yield case.case_id
 
@@ -243,6 +251,7 @@ def ranking_document(ranked: Sequence[Candidate]) -> str:
             "mirroring": candidate.settings.mirroring,
             "reach_px": candidate.settings.reach_px,
             "confidence": candidate.settings.confidence,
+            "outline_weight": candidate.settings.outline_weight,
             "improvement_percent": candidate.improvement if math.isfinite(candidate.improvement) else None,
             "by_tracker_and_fold": candidate.by_fold,
         }

@@ -23,6 +23,7 @@ from cinetrack.pipeline.model import Model
 from cinetrack.refiner_training.mask_perturbation import perturb_masks
 from cinetrack.refiner_training.mask_sources import MaskSource
 from cinetrack.refiner_training.patient_folds import Folds, splits_of, write_folds
+from cinetrack.refiner_training.masks_in_place import masks_in_place
 from cinetrack.refiner_training.recorded_tracker import tracker_masks
 from cinetrack.sequence import CaseFiles, find_cases
 from cinetrack.sequence.atomic_write import write_text_atomically
@@ -30,10 +31,14 @@ from cinetrack.sequence.image_files import write_masks
 from cinetrack.sequence.intensity import min_max_8bit
 from cinetrack.sequence.json_files import read_json
 from cinetrack.sequence.trackrad_dataset import check_each_once
+from cinetrack.tracking.protocol import MaskPrompt
+from cinetrack.tracking.region import Region, check_region
 
 # METHOD: the paper's names; nnU-Net normalises channels of unknown names by their z-score.
 IMAGE_CHANNEL, MASK_CHANNEL = "raw_image", "suggested_mask"
 LABELS = {"background": 0, "lesion": 1}
+# In dataset.json, which follows a model everywhere: `MaskSettings.region_px`.
+REGION_KEY = "cinetrack_region_px"
 
 
 @dataclass(frozen=True)
@@ -43,16 +48,21 @@ class MaskSettings:
     Attributes:
         perturb: share of the frames after the first whose mask is perturbed, 0 to 1.
         seed: of the perturbation; with the case's and the tracker's name it decides it.
+        region_px: side of the motion-compensated target's surroundings, where the refiner is to work between the
+            tracker and the way back to the moving frames; None, as in the paper, for whole frames as they are.
     """
 
     perturb: float = 0.0
     seed: int = 0
+    region_px: int | None = None
 
     def __post_init__(self) -> None:
         if not 0 <= self.perturb <= 1:
             raise InputError(f"--perturb: expected a share from 0 to 1, found {self.perturb}")
         if self.seed < 0:
             raise InputError(f"--seed: expected 0 or more, found {self.seed}")
+        if self.region_px is not None:
+            check_region(self.region_px)
 
     def generator(self, case_id: str, tracker: str) -> np.random.Generator:
         """The same numbers for the same case and tracker, in whatever order cases are prepared."""
@@ -122,12 +132,23 @@ def prepare_case(raw: Path, case: CaseFiles, source: MaskSource, model: Model, s
     frames, labels = loaded.case.sequence.frames, case.read_labels()
     if labels.shape != frames.shape:
         raise InputError(f"{case.labels_path}: expected labels of shape {frames.shape}, found {labels.shape}")
-    masks, tracking_s = tracker_masks(loaded.case, model.tracker)
-    perturbed, episodes = perturb_masks(masks, settings.perturb, settings.generator(case.case_id, source.name))
+    record_path = _record_path(raw, source.name, case.case_id)
+    if settings.region_px is None:
+        masks, tracking_s = tracker_masks(loaded.case, model.tracker)
+        shown = masks
+    else:
+        in_place = masks_in_place(loaded.case, labels, model.tracker)
+        masks, tracking_s = in_place.masks, in_place.tracking_s
+        write_masks(stilled_masks_path(record_path), in_place.stilled_masks, loaded.geometry)
+        region = Region.around(MaskPrompt(loaded.case.first_mask), settings.region_px, frames.shape[1:])
+        frames, labels, shown = (
+            np.stack([region.cut(image) for image in images])
+            for images in (in_place.stilled_frames, in_place.stilled_labels, in_place.stilled_masks)
+        )
+    perturbed, episodes = perturb_masks(shown, settings.perturb, settings.generator(case.case_id, source.name))
     write_pngs(raw / "frames" / case.case_id, np.stack([min_max_8bit(frame) for frame in frames]))
     write_pngs(raw / "labels" / case.case_id, labels.astype(np.uint8))
     write_pngs(raw / "masks" / source.name / case.case_id, perturbed.astype(np.uint8))
-    record_path = _record_path(raw, source.name, case.case_id)
     write_masks(record_path.with_suffix(".mha"), masks, loaded.geometry)
     record = {
         "case": case.case_id,
@@ -155,10 +176,17 @@ def unprepared(raw: Path, cases: Sequence[CaseFiles], sources: Sequence[MaskSour
 
 
 def write_dataset(
-    raw: Path, cases: Sequence[CaseFiles], sources: Sequence[MaskSource], folds: Folds, settings: WindowSettings
+    raw: Path,
+    cases: Sequence[CaseFiles],
+    sources: Sequence[MaskSource],
+    folds: Folds,
+    settings: WindowSettings,
+    region_px: int | None = None,
 ) -> int:
     """Write what makes the prepared cases an nnU-Net dataset: dataset.json, and the splits by patient.
 
+    Args:
+        region_px: with which the masks were made, as `MaskSettings`; the window then keeps the first frame.
     Returns:
         The number of samples.
     """
@@ -171,7 +199,8 @@ def write_dataset(
             first = 1 + zlib.crc32(case.case_id.encode()) % settings.every
             for frame in range(first, frames, settings.every):
                 name = f"{case.case_id}__{source.name}__{frame:04d}"
-                dataset[name] = sample_files(case.case_id, source.name, frame, settings.window)
+                keep_first = region_px is not None
+                dataset[name] = sample_files(case.case_id, source.name, frame, settings.window, keep_first)
                 samples[name] = {
                     "patient": case.patient_id,
                     "case": case.case_id,
@@ -184,6 +213,7 @@ def write_dataset(
         "labels": LABELS,
         "numTraining": len(dataset),
         "file_ending": ".png",
+        **({} if region_px is None else {REGION_KEY: region_px}),
         "dataset": dataset,
     }
     splits = splits_of(folds, {name: sample["patient"] for name, sample in samples.items()})
@@ -193,13 +223,15 @@ def write_dataset(
     return len(dataset)
 
 
-def sample_files(case_id: str, tracker: str, frame: int, window: int) -> dict[str, Any]:
+def sample_files(case_id: str, tracker: str, frame: int, window: int, keep_first: bool = False) -> dict[str, Any]:
     """A sample's entry in dataset.json: the files of its channels, oldest frame first, and its label's.
 
-    Before there are enough frames the first one fills the gap, as in `FrameWindow`.
+    Before there are enough frames the first one fills the gap, and with `keep_first` it is always the first in the
+    window, as in `FrameWindow`.
     """
     images = []
-    for index in range(frame - window + 1, frame + 1):
+    kept = [0] if keep_first else []
+    for index in [*kept, *range(frame - window + 1 + len(kept), frame + 1)]:
         name = f"{max(index, 0):04d}.png"
         images += [f"frames/{case_id}/{name}", f"masks/{tracker}/{case_id}/{name}"]
     return {"images": images, "label": f"labels/{case_id}/{frame:04d}.png"}
@@ -219,6 +251,11 @@ def write_pngs(folder: Path, images: np.ndarray) -> None:
         temporary.rename(folder)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
+
+
+def stilled_masks_path(record_path: Path) -> Path:
+    """Where the masks on motion-compensated frames are kept, beside those on the frames as they are."""
+    return record_path.with_name(f"{record_path.stem}_stilled.mha")
 
 
 def _record_path(raw: Path, tracker: str, case_id: str) -> Path:

@@ -9,7 +9,7 @@ import numpy as np
 from cinetrack.errors import InputError
 from cinetrack.pipeline.track_case import track
 from cinetrack.sequence import TrackingCase
-from cinetrack.tracking import StepResult, Tracker
+from cinetrack.tracking import StepResult, Tracker, TrackingSession
 from cinetrack.tracking.protocol import Prompt, check_frame
 
 
@@ -25,6 +25,41 @@ def tracker_masks(case: TrackingCase, tracker: Tracker) -> tuple[np.ndarray, flo
         seconds += frame.tracking_s
         masks[index] = frame.result.mask if index else case.first_mask
     return masks, seconds
+
+
+class RecordingTracker:
+    """Passes a tracker on for one sequence of one target, and keeps its masks."""
+
+    def __init__(self, tracker: Tracker) -> None:
+        self._tracker = tracker
+        self.name, self.precision = tracker.name, tracker.precision
+        self.masks: list[np.ndarray] = []  # (H, W) bool, one a frame
+
+    def start(
+        self, frame: np.ndarray, prompt: np.ndarray | Prompt | Sequence[Prompt], num_frames: int | None = None
+    ) -> RecordingSession:
+        """Begin the sequence."""
+        session = self._tracker.start(frame, prompt, num_frames)
+        self.masks.append(session.results[0].mask)
+        return RecordingSession(session, self.masks)
+
+
+class RecordingSession:
+    """The part of `TrackingSession` that the pipeline uses."""
+
+    def __init__(self, session: TrackingSession, masks: list[np.ndarray]) -> None:
+        self._session, self._masks = session, masks
+
+    @property
+    def results(self) -> list[StepResult]:
+        """The tracker's own."""
+        return self._session.results
+
+    def step(self, frame: np.ndarray) -> StepResult:
+        """The tracker's own step."""
+        result = self._session.step(frame)
+        self._masks.append(result.mask)
+        return result
 
 
 class RecordedTracker:

@@ -17,6 +17,7 @@ from cinetrack.bundle.refiner_spec import RefinerPreset, RefinerSpec
 from cinetrack.bundle.safe_weights import load_weights
 from cinetrack.errors import BundleError, InputError
 from cinetrack.refinement.confidence import EVEN
+from cinetrack.refiner_training.raw_dataset import REGION_KEY
 from cinetrack.sequence.json_files import read_json
 
 # What nnUNetPredictor and `load_model_folder` read; the optimiser's state is as large as the weights.
@@ -34,29 +35,42 @@ class RefinerSettings:
     mirroring: bool = True
     reach_px: float | None = None
     confidence: float = EVEN
+    outline_weight: float | None = None
 
-    def spec(self, folder: str, folds: Sequence[int | str], window: int) -> RefinerSpec:
+    def spec(self, folder: str, folds: Sequence[int | str], view: RefinerView) -> RefinerSpec:
         """The bundle's specification of these settings. Raises BundleError for one out of range."""
         return RefinerSpec(
             folder,
             tuple(folds),
             self.checkpoint,
-            window,
+            view.window,
             self.tile_step_size,
             self.mirroring,
             self.reach_px,
             self.confidence,
+            view.region_px,
+            self.outline_weight,
         )
 
     def __str__(self) -> str:
         kind = Path(self.checkpoint).stem.removeprefix("checkpoint_")
         reach = "" if self.reach_px is None else f", reach {self.reach_px:g} px"
         sure = "" if self.confidence == EVEN else f", confidence {self.confidence:g}"
-        return f"{kind}, step {self.tile_step_size:g}, {'mirroring' if self.mirroring else 'no mirroring'}{reach}{sure}"
+        outline = "" if self.outline_weight is None else f", outline weight {self.outline_weight:g}"
+        mirrored = "mirroring" if self.mirroring else "no mirroring"
+        return f"{kind}, step {self.tile_step_size:g}, {mirrored}{reach}{sure}{outline}"
 
 
-def window_of(model_folder: Path) -> int:
-    """Frames that a trained model sees, from its dataset.json: an image and a mask of each.
+@dataclass(frozen=True)
+class RefinerView:
+    """What a trained model is shown; as in `RefinerSpec`."""
+
+    window: int
+    region_px: int | None = None
+
+
+def view_of(model_folder: Path) -> RefinerView:
+    """What a trained model is shown, from its dataset.json, which has an image and a mask of each frame.
 
     Raises:
         InputError: the folder holds no model of nnU-Net, or one of an odd number of channels.
@@ -69,7 +83,7 @@ def window_of(model_folder: Path) -> int:
     if not isinstance(channels, dict) or not channels or len(channels) % 2:
         found = len(channels) if isinstance(channels, dict) else "none"
         raise InputError(f"{path}: expected channels in pairs of image and mask, found {found}")
-    return len(channels) // 2
+    return RefinerView(len(channels) // 2, content.get(REGION_KEY))
 
 
 def export_model(model_folder: Path, folds: Sequence[int | str], checkpoint: str, target: Path) -> None:
@@ -113,8 +127,7 @@ def bundle_refiner(
     Raises:
         InputError: as `create_bundle`, or there is no trained model.
     """
-    window = window_of(model_folder)
-    spec = dataclasses.replace(settings.spec("refiner", folds, window), presets=dict(presets))
+    spec = dataclasses.replace(settings.spec("refiner", folds, view_of(model_folder)), presets=dict(presets))
     with tempfile.TemporaryDirectory() as temporary:
         exported = Path(temporary) / "model"
         export_model(model_folder, folds, settings.checkpoint, exported)

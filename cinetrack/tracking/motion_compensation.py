@@ -36,7 +36,9 @@ from cinetrack.tracking.protocol import (
     check_prompt,
     check_target,
 )
+from cinetrack.tracking.registration import RegistrationTracker
 from cinetrack.tracking.signed_distance import signed_distance
+from cinetrack.tracking.static import StaticTracker
 
 
 # How sure the inner tracker may be, at most, beside the outline; with the outline's weight, how far it may move that.
@@ -63,17 +65,19 @@ class MotionCompensation:
 class MotionCompensatedTracker:
     """A tracker that is shown the sequence as if the anatomy held still."""
 
-    def __init__(self, tracker: Tracker, settings: MotionCompensation | None = None) -> None:
-        """`tracker` works on the stilled frames."""
+    def __init__(
+        self, tracker: Tracker, settings: MotionCompensation | None = None, flow: FlowSettings | None = None
+    ) -> None:
+        """`tracker` works on the stilled frames; `flow` says how they are registered."""
         self.inner = tracker
         self.name, self.precision = tracker.name, tracker.precision
-        self._settings = settings or MotionCompensation()
+        self.settings, self.flow = settings or MotionCompensation(), flow or FlowSettings()
 
     def start(
         self, frame: np.ndarray, prompt: np.ndarray | Prompt | Sequence[Prompt], num_frames: int | None = None
     ) -> MotionCompensatedSession:
         """Begin a sequence with one prompt a target, of the kinds that the inner tracker takes."""
-        return MotionCompensatedSession(self.inner, self._settings, frame, as_prompts(prompt), num_frames)
+        return MotionCompensatedSession(self.inner, self.settings, self.flow, frame, as_prompts(prompt), num_frames)
 
 
 @dataclass(eq=False)
@@ -107,6 +111,7 @@ class MotionCompensatedSession:
         self,
         tracker: Tracker,
         settings: MotionCompensation,
+        flow: FlowSettings,
         frame: np.ndarray,
         prompts: Sequence[Prompt],
         num_frames: int | None,
@@ -114,7 +119,7 @@ class MotionCompensatedSession:
         check_frame(frame)
         self._tracker, self._outline_weight, self._num_frames = tracker, settings.outline_weight, num_frames
         self._frame = frame.copy()
-        self._flow = FlowSearch(frame, FlowSettings())
+        self._flow = FlowSearch(frame, flow)
         self._latest = self._flow.prepared(frame)
         self._groups: list[_Group] = []
         self._targets: list[_Target] = []
@@ -215,6 +220,21 @@ class MotionCompensatedSession:
         )
 
 
+def as_motion_compensated(tracker: Tracker) -> MotionCompensatedTracker:
+    """The tracker as one that works on stilled frames. Registration is one whose outline stays where it was.
+
+    Raises:
+        InputError: a tracker of another kind.
+    """
+    if isinstance(tracker, MotionCompensatedTracker):
+        return tracker
+    if isinstance(tracker, RegistrationTracker):
+        compensated = MotionCompensatedTracker(StaticTracker(), flow=tracker.settings)
+        compensated.name = tracker.name
+        return compensated
+    raise InputError(f"tracker: expected registration, or SAM2 with motion compensation, found {tracker.name}")
+
+
 def stilled(frame: np.ndarray, on_latest: np.ndarray) -> np.ndarray:
     """A frame warped onto the reference.
 
@@ -233,16 +253,19 @@ def stilled_mask(mask: np.ndarray, on_latest: np.ndarray) -> np.ndarray:
     return sampled(mask.astype(np.float32), on_latest) > 0.5
 
 
-def stilled_clip(frames: np.ndarray, masks: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def stilled_clip(
+    frames: np.ndarray, masks: np.ndarray, settings: FlowSettings | None = None
+) -> tuple[np.ndarray, np.ndarray]:
     """What the inner tracker is shown of a sequence that is prompted on its first frame: for training it.
 
     Args:
         frames: (T, H, W), any real type.
         masks: (T, K, H, W) bool.
+        settings: how the frames are registered.
     Returns:
         frames (T, H, W) float32 and masks (T, K, H, W) bool, both warped onto frame 0.
     """
-    search = FlowSearch(frames[0], FlowSettings())
+    search = FlowSearch(frames[0], settings or FlowSettings())
     reference, flow = search.prepared(frames[0]), None
     still_frames, still_masks = [frames[0].astype(np.float32)], [masks[0]]
     for frame, shown in zip(frames[1:], masks[1:]):

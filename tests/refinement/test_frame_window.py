@@ -53,6 +53,27 @@ def test_any_window_is_the_last_frames_of_the_stream_padded_with_its_first(lengt
     np.testing.assert_array_equal(window.channels(), np.array(expected, dtype=np.float32))
 
 
+@given(length=st.integers(2, 15), steps=st.integers(0, 20), seed=st.integers(0, 99))
+@settings(max_examples=60, deadline=None)
+def test_a_window_that_keeps_the_first_frame_shows_it_before_the_latest(length, steps, seed):
+    frames, masks = stream(steps + 1, seed)
+    window = FrameWindow(length, frames[0], masks[0], keep_first=True)
+    for t in range(1, steps + 1):
+        window.append(frames[t], masks[t])
+    order = [0, *(max(0, t) for t in range(steps - length + 2, steps + 1))]
+    expected = [channel for t in order for channel in (min_max_8bit(frames[t]), masks[t])]
+    np.testing.assert_array_equal(window.channels(), np.array(expected, dtype=np.float32))
+
+
+def test_a_copied_window_goes_on_by_itself():
+    frames, masks = stream(3)
+    window = FrameWindow(2, frames[0], masks[0])
+    twin = window.copy()
+    twin.append(frames[1], masks[1])
+    np.testing.assert_array_equal(window.channels()[2], min_max_8bit(frames[0]))
+    np.testing.assert_array_equal(twin.channels()[2], min_max_8bit(frames[1]))
+
+
 def test_a_frame_overwritten_by_the_caller_after_it_was_given_stays_as_it_was():
     frames, masks = stream(2)
     window = FrameWindow(2, frames[0], masks[0])

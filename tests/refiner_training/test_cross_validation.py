@@ -105,7 +105,7 @@ def test_settings_that_hold_the_refiner_back_make_other_candidates(
 
 def test_a_reach_that_is_no_number_is_refused(trained, discs, tmp_path, capsys):
     assert crossvalidate(trained, discs, tmp_path, "--fold", "0", "--tracker", "static", "--reach", "near") == 2
-    assert "--reach: expected pixels or none, found near" in capsys.readouterr().err
+    assert "--reach: expected a number or none, found near" in capsys.readouterr().err
 
 
 def test_the_tables_have_every_held_out_case_once_and_a_change_in_percent(validated, trained):
