@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +17,8 @@ from nnunetv2.utilities.utils import get_filenames_of_train_images_and_targets
 from cinetrack.bundle import open_bundle
 from cinetrack.bundle.loading import load_tracker
 from cinetrack.cli.main import main
+from cinetrack.evaluation.case_metrics import case_metrics
+from cinetrack.evaluation.truth import read_truth
 from cinetrack.pipeline.model import load_model
 from cinetrack.pipeline.track_case import track_whole
 from cinetrack.refinement import RefinedTracker
@@ -142,3 +146,21 @@ def test_moving_and_stilled_masks_do_not_mix(in_place, discs, tmp_path, capsys):
 def test_what_cannot_be_held_still_is_refused(discs, tmp_path, capsys, options, message):
     assert prepare(discs, tmp_path, *options) == 2
     assert message in capsys.readouterr().err
+
+
+def test_the_benchmark_of_settings_plays_the_stilled_masks(in_place_bundle, discs, tmp_path):
+    output = tmp_path / "settings.json"
+    options = ["--cases", "2", "--tile-step-sizes", "0.5", "--mirroring", "off", "--device", "cpu", "-o", str(output)]
+    command = [sys.executable, "benchmarks/refiner_settings.py", "--model", str(in_place_bundle), "--data", str(discs)]
+    subprocess.run([*command, *options], cwd=RESOURCES.parent, check=True, capture_output=True)
+    alone, refined = json.loads(output.read_text())["rows"]
+    model = load_model(open_bundle(in_place_bundle), "cpu")
+    dice = []
+    for files in list(find_cases(discs))[:2]:
+        truth = read_truth(files)
+        masks = track_whole(files.read_case().case, model.tracker).masks
+        scores = case_metrics(masks, truth.masks, truth.region, truth.spacing_mm, truth.number_type).scores
+        dice.append(scores["dice_similarity_coefficient"])
+    assert refined["dice_similarity_coefficient"] == pytest.approx(np.mean(dice))
+    assert refined["dice_similarity_coefficient"] != alone["dice_similarity_coefficient"]
+    assert alone["tracking_s_per_frame"] > 0 and refined["refining_s_per_frame"] > 0
