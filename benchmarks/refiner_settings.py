@@ -2,8 +2,9 @@
 
     python benchmarks/refiner_settings.py --model BUNDLE --data DATASET [--cases N] [--device cpu] [-o FILE.json]
 
-The tracker runs once a case; each setting refines its masks through the pipeline. Accuracy is the challenge's, seconds
-are of refining (with hole filling) a frame; of a refiner within motion compensation, what it adds to that. Sizes tell how many tiles there are: up to the patch's size there is one.
+The tracker runs once a case; each setting refines its masks through the pipeline. Accuracy is the challenge's,
+seconds are of refining (with hole filling) a frame; of a refiner within motion compensation, what it adds to that.
+Sizes tell how many tiles there are: up to the patch's size there is one.
 Writes json beside the table.
 """
 
