@@ -102,6 +102,8 @@ class RefinedSession:
             return result
         region = target.region
         logits = target.refining.log_odds(region.cut(self._frame), region.cut(result.mask))
+        if not (logits > 0).any():  # a refiner redraws an outline; whether there is a target is the tracker's to say
+            return result
         return region.back(StepResult(logits > 0, logits, result.object_score, result.predicted_iou))
 
 

@@ -70,6 +70,14 @@ def test_each_target_is_refined_in_its_own_region_beside_the_frame_it_was_outlin
             assert near.any() and (result.mask != target).any()
 
 
+def test_where_the_refiner_sees_no_target_the_trackers_mask_stands(refiner, series, monkeypatch):
+    frames, masks = series
+    monkeypatch.setattr(Refiner, "probability", lambda self, channels, *_: np.full(channels.shape[1:], 0.1, np.float32))
+    monkeypatch.setattr(refiner, "reach_px", None)
+    session = RefinedTracker(StaticTracker(), refiner, 80).start(frames[0], masks[0])
+    np.testing.assert_array_equal(session.step(frames[1]).mask, masks[0])
+
+
 def test_a_corrected_target_is_refined_beside_the_corrected_frame(refiner, series):
     frames, masks = series
     session = RefinedTracker(StaticTracker(), refiner, 80).start(frames[0], masks[0])
