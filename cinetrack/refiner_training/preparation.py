@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from cinetrack.bundle import Bundle
@@ -62,7 +62,8 @@ def do_jobs(
             yield job, None
             continue
         if model is None or model.bundle is not job.bundle:
-            model = load_model(job.bundle, device)
+            unrefined = load_model(replace(job.bundle, refiner=None), device)
+            model = replace(unrefined, bundle=job.bundle)
         try:
             prepare_case(raw, job.case, job.source, model, settings)
             yield job, None

@@ -126,6 +126,14 @@ def test_cross_validation_runs_it_in_place(in_place, in_place_bundle, discs, tmp
                 np.testing.assert_array_equal(written, track_whole(case, tracker).masks)
 
 
+def test_a_bundles_own_refiner_in_place_is_left_out(in_place, in_place_bundle, discs, tmp_path):
+    assert prepare(discs, tmp_path, "--tracker", str(in_place_bundle), "--region", "64") == 0
+    for files in find_cases(discs):
+        for name in (f"{files.case_id}.mha", f"{files.case_id}_stilled.mha"):
+            found, _ = read_masks(tmp_path / "Dataset501_Refiner/tracked/in_place" / name)
+            np.testing.assert_array_equal(found, read_masks(in_place.raw / "tracked/registration" / name)[0])
+
+
 def test_moving_and_stilled_masks_do_not_mix(in_place, discs, tmp_path, capsys):
     raw = Path(shutil.copytree(in_place.raw_root, tmp_path / "nnUNet_raw"))
     assert prepare(discs, raw, *REGISTRATION) == 2
