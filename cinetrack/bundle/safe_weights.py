@@ -1,4 +1,4 @@
-"""Read a PyTorch checkpoint without running any code it may carry.
+"""Read a PyTorch checkpoint without running any code it may carry, and tell its weights from a network's own.
 
 A .pth file is a pickle, and a pickle can call any function. torch's restricted reader (`weights_only=True`) builds
 tensors and plain containers only. The trainers whose files we read (nnU-Net's, SAM2's) also store numpy numbers beside
@@ -47,6 +47,22 @@ def load_weights(path: Path) -> dict[str, Any]:
     if not isinstance(content, dict):
         raise BundleError(f"{path}: expected a PyTorch checkpoint with a dictionary, found a {type(content).__name__}")
     return content
+
+
+def differences(own: dict[str, torch.Tensor], given: dict[str, torch.Tensor]) -> str:
+    """Which tensors differ from a network's own, the first few of each kind; "" where none does."""
+    missing = [name for name in own if name not in given]
+    extra = [name for name in given if name not in own]
+    shapes = [
+        f"{name} {tuple(given[name].shape)} instead of {tuple(value.shape)}"
+        for name, value in own.items()
+        if name in given and given[name].shape != value.shape
+    ]
+    return "; ".join(
+        f"{what} {', '.join(names[:3])}" + (f" and {len(names) - 3} more" if len(names) > 3 else "")
+        for what, names in (("without", missing), ("with unknown", extra), ("of other shapes:", shapes))
+        if names
+    )
 
 
 def _numpy_numbers() -> list[Any]:

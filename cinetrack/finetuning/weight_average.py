@@ -12,10 +12,11 @@ from pathlib import Path
 import torch
 
 from cinetrack.bundle import open_bundle
+from cinetrack.bundle.safe_weights import differences
 from cinetrack.bundle.tracker_spec import Sam2Spec
 from cinetrack.errors import BundleError, InputError
 from cinetrack.sequence.atomic_write import atomic_path
-from cinetrack.tracking.sam2.architecture import differences, read_weights
+from cinetrack.tracking.sam2.architecture import read_weights
 
 
 def average_checkpoints(sources: Sequence[Path], shares: Sequence[float] | None, output: Path) -> None:

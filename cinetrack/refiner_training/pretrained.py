@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from pathlib import Path
 
-from cinetrack.bundle.safe_weights import load_weights
+from cinetrack.bundle.safe_weights import differences, load_weights
 from cinetrack.errors import InputError
 from cinetrack.refinement.network import build_network
 from cinetrack.refinement.nnunet import PlansManager
@@ -38,15 +38,14 @@ def check_pretrained(checkpoint: Path, folders: DatasetFolders, plans: str, held
     dataset = read_json(folders.preprocessed / "dataset.json")
     configuration = PlansManager(read_json(plans_path)).get_configuration(CONFIGURATION)
     network = build_network(configuration, len(dataset["channel_names"]), len(dataset["labels"]), plans_path)
-    for name, tensor in network.state_dict().items():
-        found = weights.get(name)
-        if HEADS not in name and (found is None or found.shape != tensor.shape):
-            raise InputError(
-                f"{checkpoint}: expected the network of {plans_path}, with {name} of {tuple(tensor.shape)}, "
-                f"found {'none' if found is None else tuple(found.shape)}"
-            )
+    own, given = (
+        {name: tensor for name, tensor in state.items() if HEADS not in name}
+        for state in (network.state_dict(), weights)
+    )
+    if problems := differences(own, given):
+        raise InputError(f"{checkpoint}: expected the network of {plans_path}, found weights {problems}")
     if (checkpoint.parent / FILE_NAME).exists():
-        check_unseen(checkpoint.parent, held_out)
+        check_unseen(checkpoint.parent, held_out, "start from other weights")
 
 
 def pretraining_patients(checkpoint: Path) -> set[str]:

@@ -29,11 +29,13 @@ def trained_patients(fold_folder: Path) -> set[str]:
     return set(patients)
 
 
-def check_unseen(fold_folder: Path, held_out: Iterable[str]) -> None:
-    """Raise InputError where a fold was trained on a patient that it is to be judged on."""
+def check_unseen(
+    fold_folder: Path, held_out: Iterable[str], remedy: str = "the folds have changed since, train it again"
+) -> None:
+    """Raise InputError, with what to do about it, where a fold was trained on a patient that it is to be judged on."""
     seen = sorted(trained_patients(fold_folder) & set(held_out))
     if seen:
         raise InputError(
             f"{fold_folder}: expected a model that has not seen the patients its fold holds out, found {seen[0]} among "
-            "those it was trained on; the folds have changed since, train it again"
+            f"those it was trained on; {remedy}"
         )

@@ -192,7 +192,7 @@ def test_what_a_training_cannot_start_from_is_refused_first(planned, trained, tm
     for path, fold, message in (
         (tmp_path / "none.pth", "0", "found no such file"),
         (tmp_path / "sam2.pt", "0", "network_weights, found none"),
-        (other, "0", f"with {name} of"),
+        (other, "0", f"found weights of other shapes: {name} (1,"),
         (good, "1", "has not seen the patients"),
     ):
         assert main([*options, "--fold", fold, "--pretrained", str(path)]) == 2

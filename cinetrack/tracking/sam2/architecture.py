@@ -19,7 +19,7 @@ from sam2.modeling.position_encoding import PositionEmbeddingSine
 from sam2.modeling.sam2_base import SAM2Base
 from yaml import YAMLError
 
-from cinetrack.bundle.safe_weights import load_weights
+from cinetrack.bundle.safe_weights import differences, load_weights
 from cinetrack.errors import BundleError, InputError
 
 # sam2's own SAM2.1 configurations, by the names that Meta's checkpoints go by.
@@ -144,22 +144,6 @@ def load_weights_into(network: SAM2Base, weights: dict[str, Any], path: Path) ->
     if problems:
         raise BundleError(f"{path}: expected weights of the configured SAM2, found some {problems}")
     network.load_state_dict(given)
-
-
-def differences(own: dict[str, torch.Tensor], given: dict[str, torch.Tensor]) -> str:
-    """Which tensors differ from an architecture's, the first few of each kind; "" where none does."""
-    missing = [name for name in own if name not in given]
-    extra = [name for name in given if name not in own]
-    shapes = [
-        f"{name} {tuple(given[name].shape)} instead of {tuple(value.shape)}"
-        for name, value in own.items()
-        if name in given and given[name].shape != value.shape
-    ]
-    return "; ".join(
-        f"{what} {', '.join(names[:3])}" + (f" and {len(names) - 3} more" if len(names) > 3 else "")
-        for what, names in (("without", missing), ("with unknown", extra), ("of other shapes:", shapes))
-        if names
-    )
 
 
 def _target_of(model: Any) -> Any:
