@@ -76,7 +76,13 @@ def _add_prepare(parser: argparse.ArgumentParser) -> None:
         metavar="PX",
         help="for a refiner within motion compensation: side of the stilled target's surroundings that it is shown",
     )
-    parser.add_argument("--seed", type=int, default=0, help="of folds and perturbation (default 0)")
+    parser.add_argument(
+        "--outline-bias",
+        type=float,
+        metavar="PX",
+        help="with --region: move each case's outlines off the edges, by up to so much and the same way on all frames",
+    )
+    parser.add_argument("--seed", type=int, default=0, help="of folds, perturbation and bias (default 0)")
     parser.add_argument("--shard", metavar="I/N", help="this process's share; default: torchrun's or srun's variables")
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N")
     parser.add_argument("--overwrite", action="store_true", help="track finished cases again")
@@ -184,7 +190,8 @@ def _prepare(args: argparse.Namespace) -> int:
     if args.region is not None and args.window < 2:
         raise InputError(f"--window: expected 2 or more with --region, found {args.window}")
     raw = dataset_folders(args.output, dataset_id=args.dataset_id).raw
-    masks, windows = MaskSettings(args.perturb, args.seed, args.region), WindowSettings(args.window, args.every)
+    masks = MaskSettings(args.perturb, args.seed, args.region, args.outline_bias)
+    windows = WindowSettings(args.window, args.every)
     shard = shard_of(args.shard)
     cases = labelled_cases(args.data)
     if args.fold_tracker and args.folds is None:

@@ -7,6 +7,7 @@ nnU-Net allows in place of its naming scheme, and its own PNG reader gives just 
 from __future__ import annotations
 
 import json
+import math
 import shutil
 import tempfile
 import zlib
@@ -22,6 +23,7 @@ from cinetrack.errors import InputError
 from cinetrack.pipeline.model import Model
 from cinetrack.refiner_training.mask_perturbation import perturb_masks
 from cinetrack.refiner_training.mask_sources import MaskSource
+from cinetrack.refiner_training.outline_bias import biased, outline_bias
 from cinetrack.refiner_training.patient_folds import Folds, splits_of, write_folds
 from cinetrack.refiner_training.masks_in_place import masks_in_place
 from cinetrack.refiner_training.recorded_tracker import tracker_masks
@@ -47,14 +49,17 @@ class MaskSettings:
 
     Attributes:
         perturb: share of the frames after the first whose mask is perturbed, 0 to 1.
-        seed: of the perturbation; with the case's and the tracker's name it decides it.
+        seed: of perturbation and bias; with the case's name, and the tracker's for perturbation, it decides them.
         region_px: side of the motion-compensated target's surroundings, where the refiner is to work between the
             tracker and the way back to the moving frames; None, as in the paper, for whole frames as they are.
+        outline_bias_px: with `region_px`, how far outlines may lie off the edges, the same way on all frames of a case
+            (`outline_bias`); None for labels and masks as they are.
     """
 
     perturb: float = 0.0
     seed: int = 0
     region_px: int | None = None
+    outline_bias_px: float | None = None
 
     def __post_init__(self) -> None:
         if not 0 <= self.perturb <= 1:
@@ -63,8 +68,11 @@ class MaskSettings:
             raise InputError(f"--seed: expected 0 or more, found {self.seed}")
         if self.region_px is not None:
             check_region(self.region_px)
+        bias = self.outline_bias_px
+        if bias is not None and not (0 < bias < math.inf and self.region_px is not None):
+            raise InputError(f"--outline-bias: expected a positive number of pixels with --region, found {bias}")
 
-    def generator(self, case_id: str, tracker: str) -> np.random.Generator:
+    def generator(self, case_id: str, tracker: str = "") -> np.random.Generator:
         """The same numbers for the same case and tracker, in whatever order cases are prepared."""
         return np.random.default_rng([self.seed, zlib.crc32(case_id.encode()), zlib.crc32(tracker.encode())])
 
@@ -114,7 +122,7 @@ def is_prepared(raw: Path, case: CaseFiles, source: MaskSource, fingerprint: str
         return False
     record = read_json(path)
     wanted = {"bundle_fingerprint": fingerprint, **asdict(settings)}
-    if not settings.perturb:
+    if not settings.perturb and settings.outline_bias_px is None:
         del wanted["seed"]  # it then decides the folds alone
     found = {key: record.get(key) if isinstance(record, dict) else None for key in wanted}
     if found != wanted:
@@ -145,6 +153,10 @@ def prepare_case(raw: Path, case: CaseFiles, source: MaskSource, model: Model, s
             np.stack([region.cut(image) for image in images])
             for images in (in_place.stilled_frames, in_place.stilled_labels, in_place.stilled_masks)
         )
+        if settings.outline_bias_px is not None:
+            habit = outline_bias(shown[0], settings.outline_bias_px, settings.generator(case.case_id))
+            if biased(shown[:1], habit).any():  # a target of a few pixels may fall between the samples
+                labels, shown = biased(labels, habit), biased(shown, habit)
     perturbed, episodes = perturb_masks(shown, settings.perturb, settings.generator(case.case_id, source.name))
     write_pngs(raw / "frames" / case.case_id, np.stack([min_max_8bit(frame) for frame in frames]))
     write_pngs(raw / "labels" / case.case_id, labels.astype(np.uint8))
