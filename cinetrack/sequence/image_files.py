@@ -8,6 +8,7 @@ so a series' spacing is (time, column, row) and the in-plane spacing is entries 
 from __future__ import annotations
 
 import logging
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -168,6 +169,25 @@ def _read_image(path: Path, wanted: str) -> sitk.Image:
         raise InputError(f"{path}: expected {wanted}, found no such file")
     if path.stat().st_size == 0:
         raise InputError(f"{path}: expected {wanted}, found an empty file")
+    image, complaints = _read_listening(path, wanted)
+    if complaints:
+        # Other threads' lines, a progress bar's say, are caught as well; a reader complains again.
+        image, again = _read_listening(path, wanted)
+        others = [line for line in complaints if line not in again]
+        sys.stderr.write("".join(f"{line}\n" for line in others))
+        complaints = [line for line in complaints if line in again]
+    if complaints:
+        raise InputError(f"{path}: expected {wanted}, found a damaged or cut off file ({complaints[0]})")
+    if "complex" in image.GetPixelIDTypeAsString():
+        raise InputError(f"{path}: expected {wanted} of real numbers, found {image.GetPixelIDTypeAsString()}")
+    return image
+
+
+def _read_listening(path: Path, wanted: str) -> tuple[sitk.Image, list[str]]:
+    """The image, and what was written to stderr meanwhile but for warnings.
+
+    libtiff gives what it could read of a damaged file, and says so there alone.
+    """
     reader = sitk.ImageFileReader()
     if path.suffix.lower() == ".mha":
         check_metaimage(path, wanted)
@@ -189,13 +209,7 @@ def _read_image(path: Path, wanted: str) -> sitk.Image:
         except RuntimeError as error:
             reason = str(error).strip().splitlines()[-1] if str(error).strip() else "no reason given"
             raise InputError(f"{path}: expected {wanted}, found a file that cannot be read ({reason})") from None
-    # libtiff gives what it could read of a damaged file, and says so on stderr alone.
-    complaints = [line for line in messages if "warning" not in line.lower()]
-    if complaints:
-        raise InputError(f"{path}: expected {wanted}, found a damaged or cut off file ({complaints[0]})")
-    if "complex" in image.GetPixelIDTypeAsString():
-        raise InputError(f"{path}: expected {wanted} of real numbers, found {image.GetPixelIDTypeAsString()}")
-    return image
+    return image, [line for line in messages if "warning" not in line.lower()]
 
 
 def _with_finite_frames(path: Path, frames: np.ndarray) -> np.ndarray:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 import numpy as np
 import pytest
 import SimpleITK as sitk
@@ -134,6 +136,28 @@ def test_a_truncated_series_is_not_read_as_one_that_goes_black(tmp_path, volume,
     (tmp_path / "cut.mha").write_bytes(content[:-100])
     with pytest.raises(InputError, match="cut.mha.*cut off"):
         read_series(tmp_path / "cut.mha")
+
+
+def test_a_tiff_cut_off_is_noticed(tmp_path, volume):
+    path = write_as_the_challenge(tmp_path / "whole.tif", volume)
+    (tmp_path / "cut.tif").write_bytes(path.read_bytes()[:-60])
+    with pytest.raises(InputError, match="cut.tif"):
+        read_series(tmp_path / "cut.tif")
+
+
+def test_what_another_thread_writes_to_stderr_is_no_damage_and_not_lost(tmp_path, volume, monkeypatch, capfd):
+    path = write_as_the_challenge(tmp_path / "a.mha", volume)
+    execute, bars = sitk.ImageFileReader.Execute, ["36%|### 458/1260"]
+
+    def interrupted(reader):
+        while bars:  # a progress bar, refreshed while the file is being read
+            os.write(2, b"\r " + bars.pop().encode())
+        return execute(reader)
+
+    monkeypatch.setattr(sitk.ImageFileReader, "Execute", interrupted)
+    frames, _ = read_series(path)
+    np.testing.assert_array_equal(frames, np.moveaxis(volume, -1, 0))
+    assert "36%|### 458/1260" in capfd.readouterr().err
 
 
 def test_damaged_compressed_data_is_noticed(tmp_path, volume):
