@@ -119,7 +119,8 @@ def measure(pace: dict[str, Any] | None, bundle: Bundle, recorded: list[Recorded
             seconds += tracked.refining_s
         else:
             unrefined_s = track_whole(case, one.in_place).tracking_s
-            tracked = track_whole(case, refined_in_place(one.in_place, refiner, spec.region_px, spec.outline_weight))
+            weights = spec.outline_weight, spec.tracker_weight
+            tracked = track_whole(case, refined_in_place(one.in_place, refiner, spec.region_px, *weights))
             seconds += tracked.tracking_s + tracked.refining_s - unrefined_s
         truth = read_truth(one.case)
         metrics = case_metrics(tracked.masks, truth.masks, truth.region, truth.spacing_mm, truth.number_type)

@@ -75,9 +75,10 @@ def load_stages(bundle: Bundle, device: str = "cpu") -> tuple[Tracker, Refiner |
     from cinetrack.refinement.refined_tracker import refined_in_place
 
     try:
-        return refined_in_place(tracker, refiner, spec.region_px, spec.outline_weight), None
+        refined = refined_in_place(tracker, refiner, spec.region_px, spec.outline_weight, spec.tracker_weight)
     except InputError as error:
         raise BundleError(f"{bundle.folder / MANIFEST_NAME}: refiner.region_px: {error}") from None
+    return refined, None
 
 
 def load_refiner(bundle: Bundle, device: str = "cpu") -> Refiner | None:

@@ -11,7 +11,7 @@ from typing import Any
 
 from cinetrack.bundle.manifest_values import expect_keys, inside, is_number
 from cinetrack.errors import BundleError, InputError
-from cinetrack.tracking.motion_compensation import MotionCompensation
+from cinetrack.tracking.motion_compensation import check_weight
 from cinetrack.tracking.region import check_region
 
 DEFAULT_PRESET = "default"
@@ -46,6 +46,7 @@ class RefinerSpec:
         region_px: side of the target's surroundings on motion-compensated frames, where the refiner works before the
             masks are carried back, beside the prompted frame; None, as in the paper, for the latest frames as they are.
         outline_weight: with `region_px`, log-odds that the prompted outline adds, as in `MotionCompensation`.
+        tracker_weight: with `region_px`, of the tracker's log-odds beside the refiner's, as in `RefinedTracker`.
         presets: other paces by name, as "fast".
     """
 
@@ -59,6 +60,7 @@ class RefinerSpec:
     confidence: float = EVEN
     region_px: int | None = None
     outline_weight: float | None = None
+    tracker_weight: float | None = None
     presets: Mapping[str, RefinerPreset] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -79,14 +81,16 @@ class RefinerSpec:
             raise BundleError(f"refiner.presets: expected names other than {DEFAULT_PRESET}, found it")
 
     def _check_place(self) -> None:
-        weight = self.outline_weight
+        weights = {"outline_weight": self.outline_weight, "tracker_weight": self.tracker_weight}
         if self.region_px is None:
-            if weight is not None:
-                raise BundleError(f"refiner.outline_weight: expected none without region_px, found {weight}")
+            for name, weight in weights.items():
+                if weight is not None:
+                    raise BundleError(f"refiner.{name}: expected none without region_px, found {weight}")
             return
         try:
             check_region(self.region_px)
-            MotionCompensation(weight)
+            for name, weight in weights.items():
+                check_weight(name.replace("_", " "), weight)
         except InputError as error:
             raise BundleError(f"refiner: {error}") from None
         if self.window < 2:
@@ -139,7 +143,7 @@ def refiner_document(refiner: RefinerSpec) -> dict[str, Any]:
     # As bundles were before there were any.
     if not refiner.presets:
         del document["presets"]
-    for key in ("reach_px", "region_px", "outline_weight"):
+    for key in ("reach_px", "region_px", "outline_weight", "tracker_weight"):
         if document[key] is None:
             del document[key]
     if refiner.confidence == EVEN:

@@ -58,6 +58,7 @@ def run(args: argparse.Namespace) -> int:
                 confidence=args.confidence,
                 region_px=args.refiner_region,
                 outline_weight=args.refiner_outline_weight,
+                tracker_weight=args.refiner_tracker_weight,
                 presets=presets_of(args.preset),
             )
         bundle = create_bundle(
@@ -76,7 +77,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def add_nearness_arguments(parser: argparse.ArgumentParser) -> None:
-    """Declare --reach, --confidence and --refiner-outline-weight: how close the refined mask stays to the tracker's."""
+    """Declare --reach, --confidence and the weights: how close the refined mask stays to the tracker's."""
     parser.add_argument(
         "--reach",
         type=float,
@@ -95,6 +96,12 @@ def add_nearness_arguments(parser: argparse.ArgumentParser) -> None:
         type=float,
         metavar="W",
         help="of the warped outline beside a refiner within motion compensation, in log-odds a pixel",
+    )
+    parser.add_argument(
+        "--refiner-tracker-weight",
+        type=float,
+        metavar="W",
+        help="of the tracker's log-odds beside that refiner's; without it, the refiner redraws the tracker's masks",
     )
 
 

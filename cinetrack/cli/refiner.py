@@ -352,6 +352,7 @@ def _bundle(args: argparse.Namespace) -> int:
         args.reach,
         args.confidence,
         args.refiner_outline_weight,
+        args.refiner_tracker_weight,
     )
     bundle = bundle_refiner(
         model_folder(folders, find_plans(folders, args.plans)),

@@ -36,6 +36,7 @@ class RefinerSettings:
     reach_px: float | None = None
     confidence: float = EVEN
     outline_weight: float | None = None
+    tracker_weight: float | None = None
 
     def spec(self, folder: str, folds: Sequence[int | str], view: RefinerView) -> RefinerSpec:
         """The bundle's specification of these settings. Raises BundleError for one out of range."""
@@ -50,6 +51,7 @@ class RefinerSettings:
             self.confidence,
             view.region_px,
             self.outline_weight,
+            self.tracker_weight,
         )
 
     def __str__(self) -> str:

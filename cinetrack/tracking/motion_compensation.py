@@ -57,9 +57,13 @@ class MotionCompensation:
     outline_weight: float | None = None
 
     def __post_init__(self) -> None:
-        weight = self.outline_weight
-        if weight is not None and (type(weight) not in (int, float) or not 0 < weight < math.inf):
-            raise InputError(f"outline weight: expected a positive number, found {weight!r}")
+        check_weight("outline weight", self.outline_weight)
+
+
+def check_weight(name: str, weight: float | None) -> None:
+    """Raise InputError unless a weight is None or a positive number."""
+    if weight is not None and (type(weight) not in (int, float) or not 0 < weight < math.inf):
+        raise InputError(f"{name}: expected a positive number, found {weight!r}")
 
 
 class MotionCompensatedTracker:

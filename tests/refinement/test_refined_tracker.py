@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +18,7 @@ from cinetrack.pipeline.model import load_model
 from cinetrack.refinement import RefinedTracker, Refiner, refined_in_place
 from cinetrack.refinement.refiner import CERTAIN
 from cinetrack.refinement.window import FrameWindow
+from cinetrack.refiner_training.recorded_tracker import RecordedTracker
 from cinetrack.sequence.image_files import read_masks
 from cinetrack.tracking import MaskPrompt
 from cinetrack.tracking.motion_compensation import MotionCompensatedTracker, MotionCompensation, stilled_clip
@@ -76,6 +78,36 @@ def test_where_the_refiner_sees_no_target_the_trackers_mask_stands(refiner, seri
     monkeypatch.setattr(refiner, "reach_px", None)
     session = RefinedTracker(StaticTracker(), refiner, 80).start(frames[0], masks[0])
     np.testing.assert_array_equal(session.step(frames[1]).mask, masks[0])
+
+
+def test_side_by_side_the_refiner_is_shown_the_outline_and_both_log_odds_add_up(refiner, series):
+    frames, masks = series
+    moving = RecordedTracker("moving", masks)
+    both = RefinedTracker(moving, refiner, 80, 0.5).start(frames[0], masks[0])
+    alone = RefinedTracker(StaticTracker(), refiner, 80).start(frames[0], masks[0])
+    region = Region.around(MaskPrompt(masks[0]), 80, SIZE)
+    for frame, mask in zip(frames[1:], masks[1:]):
+        together, refined = both.step(frame).logits, alone.step(frame).logits
+        recorded = np.where(mask, 1.0, -1.0)
+        np.testing.assert_allclose(region.cut(together), region.cut(refined + 0.5 * recorded), atol=1e-6)
+
+
+def test_side_by_side_an_absent_target_counts_for_nothing(refiner, series):
+    frames, masks = series
+
+    class Absent(StaticTracker):
+        def start(self, *arguments):
+            session = super().start(*arguments)
+            step = session.step
+            session.step = lambda frame: setattr(
+                session, "results", [replace(step(frame), logits=np.full(SIZE, -1024.0), object_score=-1.0)]
+            )
+            return session
+
+    both = RefinedTracker(Absent(), refiner, 80, 0.5).start(frames[0], masks[0])
+    alone = RefinedTracker(StaticTracker(), refiner, 80).start(frames[0], masks[0])
+    for frame in frames[1:]:
+        np.testing.assert_array_equal(both.step(frame).logits, alone.step(frame).logits)
 
 
 def test_a_corrected_target_is_refined_beside_the_corrected_frame(refiner, series):
@@ -152,9 +184,10 @@ def create(model_folder, output, *options: str) -> int:
 
 def test_a_bundle_predicts_with_its_refiner_in_place(model_folder, dataset, tmp_path):
     options = ["--tracker", "registration", "--refiner-region", "80", "--refiner-outline-weight", "2", "--reach", "6"]
+    options += ["--refiner-tracker-weight", "0.5"]
     assert create(model_folder, tmp_path / "bundle", *options, "--preset", "fast=1,no-mirroring") == 0
     bundle = open_bundle(tmp_path / "bundle")
-    assert (bundle.refiner.region_px, bundle.refiner.outline_weight) == (80, 2.0)
+    assert (bundle.refiner.region_px, bundle.refiner.outline_weight, bundle.refiner.tracker_weight) == (80, 2.0, 0.5)
     model = load_model(bundle, "cpu")
     assert model.refiner is None and model.tracker.settings == MotionCompensation(2.0)
     series = str(dataset / "A_001")
@@ -176,6 +209,11 @@ def test_a_bundle_predicts_with_its_refiner_in_place(model_folder, dataset, tmp_
         (["--tracker", "static", "--refiner-region", "80"], "refiner.region_px: tracker: expected registration, or"),
         (["--tracker", "registration", "--refiner-region", "10"], "refiner: region: expected a side of 64 px or more"),
         (["--tracker", "registration", "--refiner-outline-weight", "2"], "expected none without region_px, found 2.0"),
+        (["--tracker", "registration", "--refiner-tracker-weight", "2"], "expected none without region_px, found 2.0"),
+        (
+            ["--tracker", "registration", "--refiner-region", "80", "--refiner-tracker-weight", "0"],
+            "refiner: tracker weight: expected a positive number, found 0.0",
+        ),
         (
             ["--tracker", "registration", "--refiner-region", "80", "--confidence", "0.7"],
             "refiner.confidence: expected 0.5 with region_px, found 0.7",
