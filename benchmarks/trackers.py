@@ -100,7 +100,7 @@ def tables(models: Sequence[MetricsFile]) -> str:
 
 
 def summary(models: Sequence[MetricsFile]) -> dict[str, Any]:
-    """Means with intervals, changes to the first model, seconds a frame."""
+    """Means with intervals, changes to and paired differences from the first model, seconds a frame, every case."""
     alone = len(models) == 1
     compared = compare_models([*models, MetricsFile("", models[0].results)] if alone else models)
     found = {}
@@ -110,6 +110,16 @@ def summary(models: Sequence[MetricsFile]) -> dict[str, Any]:
             "intervals": {key: list(interval) for key, interval in summed.intervals.items()},
             "percent_change": {change.metric.key: change.percent for change in summed.changes},
             "p_holm": {change.metric.key: change.p_holm for change in summed.changes},
+            "difference": {
+                change.metric.key: {
+                    "mean": change.difference,
+                    "interval": list(change.interval),
+                    "wins": change.wins,
+                    "losses": change.losses,
+                }
+                for change in summed.changes
+            },
+            "cases": model.results,
             "s_per_frame": float(np.mean([scores["s_per_frame"] for scores in model.results.values()])),
         }
         from_boxes = [scores["box_dice"] for scores in model.results.values() if scores["box_dice"] is not None]

@@ -17,9 +17,10 @@ from cinetrack.bundle.manifest import (
     needed_files,
     open_bundle,
 )
-from cinetrack.bundle.refiner_spec import RefinerSpec
+from cinetrack.bundle.refiner_spec import REGION_KEY, RefinerSpec
 from cinetrack.bundle.tracker_spec import RegistrationSpec, Sam2Spec, StaticSpec, TrackerSpec
 from cinetrack.errors import BundleError, InputError
+from cinetrack.sequence.json_files import read_json
 from cinetrack.tracking.motion_compensation import MotionCompensation
 
 WEIGHTLESS = {"registration": RegistrationSpec(), "static": StaticSpec()}
@@ -125,7 +126,7 @@ def _add_tracker(draft: Path, tracker: str, config: str | None) -> TrackerSpec:
     if not checkpoint.is_file():
         raise InputError(f"{checkpoint}: expected a SAM2 checkpoint (or registration, or static), found none")
     config = config or guess_config(checkpoint, "--tracker-config")
-    shutil.copyfile(checkpoint, draft / checkpoint.name)
+    _copy_weights(checkpoint, draft / checkpoint.name)
     if is_published_config(config):
         return Sam2Spec(config, checkpoint.name)
     if not Path(config).is_file():
@@ -136,6 +137,19 @@ def _add_tracker(draft: Path, tracker: str, config: str | None) -> TrackerSpec:
     return Sam2Spec("tracker.yaml", checkpoint.name)
 
 
+def _copy_weights(checkpoint: Path, target: Path) -> None:
+    """Copy a SAM2 checkpoint, without the optimiser's state that a trainer's has beside the weights."""
+    import torch
+
+    from cinetrack.bundle.safe_weights import load_weights
+
+    content = load_weights(checkpoint)
+    if "model" in content and len(content) > 1:
+        torch.save({"model": content["model"]}, target)
+    else:
+        shutil.copyfile(checkpoint, target)
+
+
 def _add_refiner(draft: Path, source: Path, wanted: RefinerSpec | None) -> RefinerSpec:
     spec = wanted or RefinerSpec("refiner")
     for name in spec.files:
@@ -144,4 +158,9 @@ def _add_refiner(draft: Path, source: Path, wanted: RefinerSpec | None) -> Refin
             raise BundleError(f"{source / inner}: expected a file of an nnU-Net trained-model folder, found none")
         (draft / name).parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(source / inner, draft / name)
+    dataset = read_json(source / "dataset.json")
+    taught = dataset.get(REGION_KEY) if isinstance(dataset, dict) else None
+    if taught is not None and taught != spec.region_px:
+        found = "none" if spec.region_px is None else spec.region_px
+        raise BundleError(f"{source}: expected a refiner region of {taught} px, as it was taught, found {found}")
     return spec

@@ -15,6 +15,8 @@ from cinetrack.tracking.motion_compensation import check_weight
 from cinetrack.tracking.region import check_region
 
 DEFAULT_PRESET = "default"
+# In dataset.json, which follows a model everywhere: the `region_px` that it was taught on.
+REGION_KEY = "cinetrack_region_px"
 EVEN = 0.5  # `cinetrack.refinement.confidence`'s, whose package imports torch
 
 

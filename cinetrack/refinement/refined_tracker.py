@@ -112,8 +112,9 @@ class RefinedSession:
         return twin
 
     def _started(self, result: StepResult) -> _Target | None:
-        """None where a prompt led to no mask: there is nothing to refine."""
-        if not result.mask.any():
+        """None where a prompt led to no mask, or to one that the frame's border cuts: beyond it, stilled frames show
+        nothing but the border's own values, and where the target ends is not to be seen."""
+        if not result.mask.any() or _is_cut(result.mask):
             return None
         region = Region.around(MaskPrompt(result.mask), self._region_px, self._frame.shape)
         first = region.cut(self._frame), region.cut(result.mask)
@@ -132,6 +133,10 @@ class RefinedSession:
             sure = 0.0 if result.object_score < 0 else GREATEST_EVIDENCE
             logits = logits + weight * np.clip(region.cut(result.logits), -sure, sure)
         return region.back(StepResult(logits > 0, logits, result.object_score, result.predicted_iou))
+
+
+def _is_cut(mask: np.ndarray) -> bool:
+    return bool(mask[[0, -1]].any() or mask[:, [0, -1]].any())
 
 
 def refined_in_place(

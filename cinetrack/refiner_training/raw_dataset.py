@@ -19,6 +19,7 @@ from typing import Any
 import cv2
 import numpy as np
 
+from cinetrack.bundle.refiner_spec import REGION_KEY
 from cinetrack.errors import InputError
 from cinetrack.pipeline.model import Model
 from cinetrack.refiner_training.mask_perturbation import perturb_masks
@@ -39,8 +40,6 @@ from cinetrack.tracking.region import Region, check_region
 # METHOD: the paper's names; nnU-Net normalises channels of unknown names by their z-score.
 IMAGE_CHANNEL, MASK_CHANNEL = "raw_image", "suggested_mask"
 LABELS = {"background": 0, "lesion": 1}
-# In dataset.json, which follows a model everywhere: `MaskSettings.region_px`.
-REGION_KEY = "cinetrack_region_px"
 
 
 @dataclass(frozen=True)

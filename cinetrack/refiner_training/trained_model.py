@@ -13,11 +13,10 @@ import torch
 
 from cinetrack.bundle import Bundle
 from cinetrack.bundle.assembly import create_bundle
-from cinetrack.bundle.refiner_spec import RefinerPreset, RefinerSpec
+from cinetrack.bundle.refiner_spec import REGION_KEY, RefinerPreset, RefinerSpec
 from cinetrack.bundle.safe_weights import load_weights
 from cinetrack.errors import BundleError, InputError
 from cinetrack.refinement.confidence import EVEN
-from cinetrack.refiner_training.raw_dataset import REGION_KEY
 from cinetrack.sequence.json_files import read_json
 
 # What nnUNetPredictor and `load_model_folder` read; the optimiser's state is as large as the weights.

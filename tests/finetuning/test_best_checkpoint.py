@@ -187,6 +187,15 @@ def test_a_checkpoint_drops_into_stock_build_sam(name, place, finished_run, hydr
         np.testing.assert_array_equal(session.step(frames[index]).mask, stock[index][0] > 0)
 
 
+def test_a_bundle_takes_the_weights_without_what_training_keeps_beside_them(finished_run, tmp_path):
+    config = ["--tracker-config", str(finished_run / "tracker.yaml")]
+    create = ["bundle", "create", "--tracker", str(finished_run / "last.pt"), *config, "-o", str(tmp_path / "b")]
+    assert main(create) == 0
+    bundled, trained = load(tmp_path / "b/last.pt"), load(finished_run / "last.pt")
+    assert set(bundled) == {"model"} and "optimizer" in trained
+    assert_equal_states(bundled["model"], trained["model"])
+
+
 @pytest.mark.slow
 def test_a_published_architecture_at_another_size_is_written_as_inference_needs_it(hydra_finds, tmp_path):
     """Its options of inference, which stock SAM2 sets when it builds, are in the yaml: a bundle takes it as it is."""

@@ -80,6 +80,16 @@ def test_where_the_refiner_sees_no_target_the_trackers_mask_stands(refiner, seri
     np.testing.assert_array_equal(session.step(frames[1]).mask, masks[0])
 
 
+@pytest.mark.parametrize("weight", [None, 0.5])
+@pytest.mark.parametrize("edge", [np.s_[:3, 40:60], np.s_[-3:, 40:60], np.s_[40:60, :3], np.s_[40:60, -3:]])
+def test_a_target_cut_by_the_frames_border_is_not_refined(refiner, series, edge, weight):
+    frames, _ = series
+    cut = np.zeros(SIZE, bool)
+    cut[edge] = True
+    session = RefinedTracker(StaticTracker(), refiner, 80, weight).start(frames[0], cut)
+    np.testing.assert_array_equal(session.step(frames[1]).mask, cut)
+
+
 def test_side_by_side_the_refiner_is_shown_the_outline_and_both_log_odds_add_up(refiner, series):
     frames, masks = series
     moving = RecordedTracker("moving", masks)

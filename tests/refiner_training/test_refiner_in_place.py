@@ -109,6 +109,14 @@ def test_the_region_goes_from_the_dataset_to_the_bundle(in_place_bundle):
     assert (spec.region_px, spec.outline_weight, spec.window) == (64, 2.0, 5)
 
 
+@pytest.mark.parametrize("region", [[], ["--refiner-region", "80"]])
+def test_it_cannot_be_bundled_for_what_it_was_not_taught(in_place_bundle, tmp_path, capsys, region):
+    model = str(in_place_bundle / "refiner")
+    create = ["bundle", "create", *REGISTRATION, "--refiner", model, *region, "-o", str(tmp_path / "b")]
+    assert main(create) == 2
+    assert "expected a refiner region of 64 px, as it was taught" in capsys.readouterr().err
+
+
 def test_cross_validation_runs_it_in_place(in_place, in_place_bundle, discs, tmp_path):
     raw = str(in_place.raw_root)
     options = ["--fold", "0", "--mirroring", "off", "--outline-weight", "none", "2", "--workers", "1"]
