@@ -18,7 +18,7 @@ from cinetrack.cli.main import main
 from cinetrack.errors import BundleError, InputError
 from cinetrack.refinement.window import FrameWindow
 from cinetrack.refiner_training.planning import SMALL_PLANS
-from cinetrack.refiner_training.trained_model import window_of
+from cinetrack.refiner_training.trained_model import view_of
 from cinetrack.refiner_training.training_run import model_folder
 
 
@@ -132,10 +132,10 @@ def test_a_fold_that_is_not_trained_cannot_be_bundled(trained, tmp_path, capsys)
 
 
 def test_the_window_is_read_from_the_models_channels(trained, tmp_path):
-    assert window_of(model_folder(trained, SMALL_PLANS)) == 5
+    assert view_of(model_folder(trained, SMALL_PLANS)).window == 5
     (tmp_path / "dataset.json").write_text(json.dumps({"channel_names": {"0": "a", "1": "b", "2": "c"}}))
     with pytest.raises(InputError, match="channels in pairs of image and mask, found 3"):
-        window_of(tmp_path)
+        view_of(tmp_path)
 
 
 def test_masks_of_the_refined_bundle_are_masks(bundle, discs, tmp_path):
