@@ -18,11 +18,11 @@ import numpy as np
 
 from cinetrack.refinement.refiner import Refiner, RefinerSession
 from cinetrack.tracking.motion_compensation import (
-    GREATEST_EVIDENCE,
     MotionCompensatedTracker,
     MotionCompensation,
     as_motion_compensated,
     check_weight,
+    evidence_of,
 )
 from cinetrack.tracking.protocol import MaskPrompt, Prompt, StepResult, Tracker, TrackingSession, as_prompts
 from cinetrack.tracking.region import Region, check_region
@@ -129,9 +129,7 @@ class RefinedSession:
         if not (logits > 0).any():  # a refiner redraws an outline; whether there is a target is the tracker's to say
             return result
         if weight is not None:
-            # The logits of an absent target are a constant, which says nothing of an outline.
-            sure = 0.0 if result.object_score < 0 else GREATEST_EVIDENCE
-            logits = logits + weight * np.clip(region.cut(result.logits), -sure, sure)
+            logits = logits + weight * region.cut(evidence_of(result))
         return region.back(StepResult(logits > 0, logits, result.object_score, result.predicted_iou))
 
 

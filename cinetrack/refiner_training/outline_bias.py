@@ -10,7 +10,8 @@ from __future__ import annotations
 import numpy as np
 from scipy import ndimage
 
-from cinetrack.tracking.optical_flow import sampled
+from cinetrack.tracking.motion_compensation import stilled_mask
+from cinetrack.tracking.optical_flow import pixel_grid
 
 SMOOTHNESS_PX = 8.0  # of the uneven part: a finger's breadth of the outline errs together
 
@@ -24,7 +25,7 @@ def outline_bias(first: np.ndarray, greatest_px: float, rng: np.random.Generator
     Returns:
         (H, W, 2) float32: where each pixel of the biased masks lies on the given ones, (column, row) in px.
     """
-    grid = np.stack(np.meshgrid(*(np.arange(n, dtype=np.float32) for n in first.shape[::-1])), axis=-1)
+    grid = pixel_grid(first.shape)
     centre = np.array(ndimage.center_of_mass(first)[::-1], np.float32)
     outward = grid - centre
     outward /= np.maximum(np.linalg.norm(outward, axis=-1, keepdims=True), 1)
@@ -36,4 +37,4 @@ def outline_bias(first: np.ndarray, greatest_px: float, rng: np.random.Generator
 
 def biased(masks: np.ndarray, where: np.ndarray) -> np.ndarray:
     """(T, H, W) bool masks drawn with a habit, `outline_bias`."""
-    return np.stack([sampled(mask.astype(np.float32), where) > 0.5 for mask in masks])
+    return np.stack([stilled_mask(mask, where) for mask in masks])

@@ -24,9 +24,9 @@ from cinetrack.errors import InputError
 from cinetrack.pipeline.model import Model
 from cinetrack.refiner_training.mask_perturbation import perturb_masks
 from cinetrack.refiner_training.mask_sources import MaskSource
+from cinetrack.refiner_training.masks_in_place import masks_in_place
 from cinetrack.refiner_training.outline_bias import biased, outline_bias
 from cinetrack.refiner_training.patient_folds import Folds, splits_of, write_folds
-from cinetrack.refiner_training.masks_in_place import masks_in_place
 from cinetrack.refiner_training.recorded_tracker import tracker_masks
 from cinetrack.sequence import CaseFiles, find_cases
 from cinetrack.sequence.atomic_write import write_text_atomically

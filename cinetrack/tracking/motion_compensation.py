@@ -183,10 +183,7 @@ class MotionCompensatedSession:
         """The target on the latest frame, which is not its reference."""
         result = target.group.session.results[target.number]
         if target.outline is not None:
-            # The logits of an absent target are a constant, which says nothing of an outline.
-            sure = 0.0 if result.object_score < 0 else GREATEST_EVIDENCE
-            evidence = np.clip(result.logits, -sure, sure)
-            logits = evidence + self._outline_weight * target.outline
+            logits = evidence_of(result) + self._outline_weight * target.outline
             result = StepResult(logits > 0, logits, result.object_score, result.predicted_iou)
         return self._carried(target.group, result)
 
@@ -222,6 +219,15 @@ class MotionCompensatedSession:
             min(max(float(found_row) + row - at[0], 0.0), float(height)),
             min(max(float(found_column) + column - at[1], 0.0), float(width)),
         )
+
+
+def evidence_of(result: StepResult) -> np.ndarray:
+    """What a tracker says of each pixel beside others: (H, W) log-odds within `GREATEST_EVIDENCE` of 0.
+
+    The logits of an absent target are a constant, which says nothing of an outline.
+    """
+    sure = 0.0 if result.object_score < 0 else GREATEST_EVIDENCE
+    return np.clip(result.logits, -sure, sure)
 
 
 def as_motion_compensated(tracker: Tracker) -> MotionCompensatedTracker:

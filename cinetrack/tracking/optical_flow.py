@@ -64,7 +64,7 @@ class FlowSearch:
         self._shape = first_frame.shape
         self._window = _intensity_window(first_frame, settings.window_percentiles)
         self._search = _dis(settings)
-        self.grid = np.stack(np.meshgrid(*(np.arange(n, dtype=np.float32) for n in self._shape[::-1])), axis=-1)
+        self.grid = pixel_grid(self._shape)
 
     def prepared(self, frame: np.ndarray) -> np.ndarray:
         """A frame as the search takes it: uint8, padded where small."""
@@ -95,6 +95,11 @@ class FlowSearch:
         for _ in range(INVERSION_STEPS):
             where = self.grid - sampled(flow, where)
         return where
+
+
+def pixel_grid(shape: tuple[int, int]) -> np.ndarray:
+    """Every pixel's own place, (H, W, 2) float32, (column, row) in px."""
+    return np.stack(np.meshgrid(*(np.arange(n, dtype=np.float32) for n in shape[::-1])), axis=-1)
 
 
 def sampled(image: np.ndarray, where: np.ndarray, interpolation: int = cv2.INTER_LINEAR) -> np.ndarray:

@@ -25,6 +25,7 @@ from cinetrack.refinement import RefinedTracker
 from cinetrack.refinement.window import FrameWindow
 from cinetrack.refiner_training.dataset_folders import DatasetFolders, dataset_folders
 from cinetrack.refiner_training.patient_folds import read_folds
+from cinetrack.refiner_training.recorded_tracker import tracker_masks
 from cinetrack.sequence import find_cases
 from cinetrack.sequence.image_files import read_masks
 
@@ -93,15 +94,9 @@ def test_the_trackers_own_masks_are_kept_beside_the_stilled_ones(in_place, discs
     for files in find_cases(discs):
         path = in_place.raw / "tracked/registration" / f"{files.case_id}.mha"
         case = files.read_case().case
-        tracked = np.stack([case.first_mask, *_masks(case, tracker)])
-        np.testing.assert_array_equal(read_masks(path)[0], tracked)
+        np.testing.assert_array_equal(read_masks(path)[0], tracker_masks(case, tracker)[0])
         stilled, _ = read_masks(path.with_name(f"{files.case_id}_stilled.mha"))
         assert (stilled == case.first_mask).all()  # registration is an outline that stays where it was
-
-
-def _masks(case, tracker):
-    session = tracker.start(case.sequence.frames[0], case.first_mask)
-    return [session.step(frame).mask for frame in case.sequence.frames[1:]]
 
 
 def test_the_region_goes_from_the_dataset_to_the_bundle(in_place_bundle):
