@@ -54,6 +54,28 @@ class Sam2Spec:
 TrackerSpec = StaticSpec | RegistrationSpec | Sam2Spec
 
 
+def _is_number(value: Any) -> bool:
+    return type(value) in (int, float)  # json's true and false are none
+
+
+# By the annotation of a field of `FlowSettings`: what a manifest has to hold there, in words and as a check.
+_FLOW_VALUES = {
+    "int": ("a whole number", lambda value: type(value) is int),
+    "float": ("a number", _is_number),
+    "tuple[float, float]": (
+        "two numbers",
+        lambda value: isinstance(value, list) and len(value) == 2 and all(map(_is_number, value)),
+    ),
+}
+
+
+def flow_of(spec: TrackerSpec) -> FlowSettings | None:
+    """How a tracker's frames are registered; None for one that registers none."""
+    if isinstance(spec, RegistrationSpec):
+        return spec.settings
+    return FlowSettings() if isinstance(spec, Sam2Spec) and spec.motion_compensation is not None else None
+
+
 def is_published(config: str) -> bool:
     """Whether a configuration is one of sam2's own."""
     from cinetrack.tracking.sam2.architecture import is_published_config  # imports torch: only for SAM2 bundles
@@ -81,20 +103,13 @@ def read_tracker(value: Any) -> TrackerSpec:
     if kind == "static":
         expect_keys(value, "tracker", ("kind",), optional=())
         return StaticSpec()
-    settings = {field.name for field in dataclasses.fields(FlowSettings)}
-    expect_keys(value, "tracker", ("kind",), optional=settings)
-    given = {key: value[key] for key in settings & value.keys()}
+    kinds_of_settings = {field.name: field.type for field in dataclasses.fields(FlowSettings)}
+    expect_keys(value, "tracker", ("kind",), optional=set(kinds_of_settings))
+    given = {key: setting for key, setting in value.items() if key in kinds_of_settings}
     for key, setting in given.items():
-        numbers = setting if key == "window_percentiles" else [setting]
-        whole = key != "window_percentiles"
-        if (
-            not isinstance(numbers, list)
-            or (not whole and len(numbers) != 2)
-            or any(isinstance(n, bool) or not isinstance(n, int if whole else (int, float)) for n in numbers)
-        ):
-            raise BundleError(
-                f"tracker.{key}: expected {'a whole number' if whole else 'two numbers'}, found {setting!r}"
-            )
+        expected, is_right = _FLOW_VALUES[kinds_of_settings[key]]
+        if not is_right(setting):
+            raise BundleError(f"tracker.{key}: expected {expected}, found {setting!r}")
     if "window_percentiles" in given:
         given["window_percentiles"] = tuple(given["window_percentiles"])
     try:

@@ -23,21 +23,27 @@ INVERSION_STEPS = 8
 
 @dataclass(frozen=True)
 class FlowSettings:
-    """Settings of the flow; OpenCV's "medium" preset, which is about 20 ms a frame at 350 x 350 on one core.
+    """Settings of the flow.
+
+    OpenCV's "medium" preset, which `resources/registration` has, but for larger patches and a smoother flow, which suit
+    cine-MR's noise: docs/motion-compensation.md has the comparison.
 
     Attributes:
         finest_scale: pyramid level at which the search ends; 0 is full resolution, each level halves it.
         patch_size_px, patch_stride_px: size of the patches matched, and their distance.
         gradient_descent_iterations: of each patch's search.
         variational_refinement_iterations: of the smoothing that follows on every level.
+        smoothness_weight, gradient_constancy_weight: of that smoothing's energy, beside 5 for equal intensities.
         window_percentiles: frame 0's intensities that become 0 and 255; robust to bright vessels and to spikes.
     """
 
     finest_scale: int = 1
-    patch_size_px: int = 8
-    patch_stride_px: int = 3
+    patch_size_px: int = 10
+    patch_stride_px: int = 4
     gradient_descent_iterations: int = 25
     variational_refinement_iterations: int = 5
+    smoothness_weight: float = 40.0
+    gradient_constancy_weight: float = 20.0
     window_percentiles: tuple[float, float] = (0.5, 99.5)
 
     def __post_init__(self) -> None:
@@ -48,6 +54,8 @@ class FlowSettings:
             ("patch_stride_px", 1, self.patch_size_px),
             ("gradient_descent_iterations", 1, 1000),
             ("variational_refinement_iterations", 0, 1000),
+            ("smoothness_weight", 0, 1000),
+            ("gradient_constancy_weight", 0, 1000),
         ):
             if not low <= getattr(self, name) <= high:
                 raise InputError(f"registration {name}: expected {low} to {high}, found {getattr(self, name)}")
@@ -119,4 +127,6 @@ def _dis(settings: FlowSettings) -> cv2.DISOpticalFlow:
     search.setPatchStride(settings.patch_stride_px)
     search.setGradientDescentIterations(settings.gradient_descent_iterations)
     search.setVariationalRefinementIterations(settings.variational_refinement_iterations)
+    search.setVariationalRefinementAlpha(settings.smoothness_weight)
+    search.setVariationalRefinementGamma(settings.gradient_constancy_weight)
     return search

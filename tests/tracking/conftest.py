@@ -69,6 +69,12 @@ def multimask_bundle(tmp_path_factory) -> Path:
 
 
 @pytest.fixture(scope="session")
+def shipped_bundle() -> Path:
+    """The default bundle as it is: motion compensation, and a refiner within it."""
+    return DEFAULT_BUNDLE
+
+
+@pytest.fixture(scope="session")
 def default_bundle(tmp_path_factory) -> Path:
     """The default bundle, tracking in whole frames as stock SAM2 does."""
     folder = Path(shutil.copytree(DEFAULT_BUNDLE, tmp_path_factory.mktemp("bundles") / "default"))

@@ -7,6 +7,8 @@ import pytest
 import torch
 
 from cinetrack import load_tracker
+from cinetrack.bundle import open_bundle
+from cinetrack.pipeline.model import load_model
 from cinetrack.tracking.device import native_precision
 from cinetrack.tracking.sam2.tracker import Sam2Tracker
 
@@ -28,3 +30,13 @@ def test_masks_on_a_gpu_agree_with_the_cpus(dtype, default_bundle, drifting_seri
         overlap = 2 * (ours.mask & reference.mask).sum() / (ours.mask.sum() + reference.mask.sum())
         assert overlap > (0.999 if dtype == torch.float32 else 0.97)
         assert np.isfinite(ours.logits).all()
+
+
+def test_the_shipped_bundle_with_its_refiner_tracks_on_a_gpu_as_on_a_cpu(shipped_bundle, drifting_series):
+    frames, masks = drifting_series
+    on_cpu, on_gpu = (
+        load_model(open_bundle(shipped_bundle), device).tracker.start(frames[0], masks[0]) for device in ("cpu", "cuda")
+    )
+    for frame in frames[1:]:
+        ours, reference = on_gpu.step(frame), on_cpu.step(frame)
+        assert 2 * (ours.mask & reference.mask).sum() / (ours.mask.sum() + reference.mask.sum()) > 0.98

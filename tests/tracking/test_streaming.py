@@ -192,7 +192,9 @@ def test_the_extremes_of_the_registration_settings_run(finest_scale, patch, stri
         assert session.step(frames[1][: shape[0], : shape[1]]).mask.any()
 
 
-@pytest.mark.parametrize("settings", [{"patch_stride_px": 9}, {"patch_size_px": 100}, {"finest_scale": -1}])
+@pytest.mark.parametrize(
+    "settings", [{"patch_stride_px": 11}, {"patch_size_px": 100}, {"finest_scale": -1}, {"smoothness_weight": -1.0}]
+)
 def test_registration_settings_that_opencv_cannot_run_are_refused(settings):
     with pytest.raises(InputError, match=next(iter(settings))):
         FlowSettings(**settings)

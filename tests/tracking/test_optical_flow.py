@@ -1,0 +1,75 @@
+"""The flow's settings: against OpenCV's own preset, and against a motion that is known."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from scipy import ndimage
+
+from cinetrack.bundle import open_bundle
+from cinetrack.evaluation.dice import dice_coefficients
+from cinetrack.phantom.case import draw_case
+from cinetrack.phantom.dataset import case_generator
+from cinetrack.phantom.draws import PhantomRequest
+from cinetrack.tracking.optical_flow import FlowSearch, FlowSettings, pixel_grid, sampled
+from cinetrack.tracking.registration import RegistrationTracker
+
+REGISTRATION = Path(__file__).resolve().parents[2] / "resources" / "registration"
+
+
+@pytest.fixture(scope="module")
+def moved_tissue() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Two (160, 144) uint8 frames of tissue, the second moved smoothly by up to 6 px, and the flow between them."""
+    rng = np.random.default_rng(5)
+    tissue = ndimage.gaussian_filter(rng.normal(size=(160, 144)), 2.5).astype(np.float32)
+    tissue = 110 + 30 * tissue / tissue.std()
+    flow = np.stack([ndimage.gaussian_filter(rng.normal(size=tissue.shape), 25) for _ in range(2)], axis=-1)
+    flow = (6 * flow / np.abs(flow).max()).astype(np.float32)
+    moved = sampled(tissue, pixel_grid(tissue.shape) + flow, cv2.INTER_CUBIC)
+    return tissue, moved, flow
+
+
+def as_frames(*images: np.ndarray, noise: float, seed: int = 6) -> list[np.ndarray]:
+    rng = np.random.default_rng(seed)
+    return [np.clip(image + rng.normal(0, noise, image.shape), 0, 255).astype(np.uint8) for image in images]
+
+
+def error_px(settings: FlowSettings, reference: np.ndarray, latest: np.ndarray, truth: np.ndarray) -> float:
+    search = FlowSearch(reference, settings)
+    found = search.search(search.prepared(latest), search.prepared(reference), None)
+    return float(np.hypot(*np.moveaxis(found - truth, -1, 0))[16:-16, 16:-16].mean())
+
+
+def test_the_baseline_registers_by_opencvs_medium_preset(moved_tissue):
+    tissue, moved, _ = moved_tissue
+    reference, latest = as_frames(tissue, moved, noise=10)
+    settings = open_bundle(REGISTRATION).tracker.settings
+    search = FlowSearch(reference, settings)
+    prepared = search.prepared(latest), search.prepared(reference)
+    preset = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM).calc(*prepared, None)
+    np.testing.assert_array_equal(search.search(*prepared, None), preset)
+
+
+def test_a_known_motion_is_found_to_a_fraction_of_a_pixel(moved_tissue):
+    tissue, moved, truth = moved_tissue
+    reference, latest = as_frames(tissue, moved, noise=1)
+    assert error_px(FlowSettings(), reference, latest, truth) < 0.3
+
+
+def test_outlines_follow_noisy_anatomy_better_than_by_the_preset():
+    request = PhantomRequest(frames=10, difficulty="middle", frame_rate_hz=2.0)
+    preset = RegistrationTracker(open_bundle(REGISTRATION).tracker.settings)
+    gains = []
+    for number in (1, 2, 3, 4):
+        drawn = draw_case(case_generator(72002, number), request)
+        shown = drawn.masks[1:, 0].any(axis=(1, 2))
+        dice = []
+        for tracker in (RegistrationTracker(), preset):
+            session = tracker.start(drawn.frames[0], drawn.masks[0, 0])
+            masks = np.stack([session.step(frame).mask for frame in drawn.frames[1:]])
+            dice.append(dice_coefficients(masks[shown], drawn.masks[1:, 0][shown]).mean())
+        gains.append(dice[0] - dice[1])
+    assert np.mean(gains) > 0.001
