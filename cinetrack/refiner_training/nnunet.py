@@ -11,11 +11,13 @@ with contextlib.redirect_stdout(io.StringIO()):
     from nnunetv2.preprocessing.preprocessors.default_preprocessor import DefaultPreprocessor
     from nnunetv2.run.run_training import run_training
     from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer
+    from nnunetv2.utilities.plans_handling.plans_handler import PlansManager
 
 __all__ = [
     "DefaultPreprocessor",
     "DatasetFingerprintExtractor",
     "ExperimentPlanner",
+    "PlansManager",
     "SpatialTransform",
     "get_pool_and_conv_props",
     "nnUNetTrainer",

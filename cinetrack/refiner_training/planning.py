@@ -18,12 +18,12 @@ from typing import Any
 from cinetrack.errors import InputError
 from cinetrack.refiner_training.dataset_folders import DatasetFolders, environment, patients_of, read_samples
 from cinetrack.refiner_training.nnunet import (
-    DefaultPreprocessor,
     DatasetFingerprintExtractor,
     ExperimentPlanner,
     get_pool_and_conv_props,
 )
 from cinetrack.refiner_training.patient_folds import check_splits
+from cinetrack.refiner_training.preprocessing import preprocess_dataset
 from cinetrack.sequence.atomic_write import write_text_atomically
 from cinetrack.sequence.json_files import read_json
 
@@ -129,8 +129,7 @@ def plan_dataset(
         else:
             planner = SizedPlanner(folders.name, plans_name, network, batch_size)
         planner.plan_experiment()
-        say("preprocessing")
-        DefaultPreprocessor(verbose=False).run(folders.name, CONFIGURATION, plans_name, processes)
+        preprocess_dataset(folders, plans_name, CONFIGURATION, processes)
     _copy_labels(folders)
     shutil.copyfile(folders.raw / "samples.json", folders.preprocessed / "samples.json")
     # The list of files has done its work; nnU-Net would copy it into every checkpoint.

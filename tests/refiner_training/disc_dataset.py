@@ -6,6 +6,7 @@ import contextlib
 import multiprocessing.dummy
 import multiprocessing.pool  # noqa: F401
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from unittest import mock
 
@@ -40,11 +41,15 @@ def disc_case(seed: int, frames: int = FRAMES, shape: tuple[int, int] = SHAPE) -
 
 @contextlib.contextmanager
 def pools_of_threads() -> Iterator[None]:
-    """Threads where nnU-Net spawns processes, which take seconds to import it.
+    """Threads where nnU-Net and our preprocessing spawn processes, which take seconds to import it.
 
     multiprocessing.pool keeps the get_context that it finds: it is imported above, before there is another.
     """
-    with mock.patch("multiprocessing.get_context", return_value=multiprocessing.dummy):
+    threads = mock.patch(
+        "cinetrack.refiner_training.preprocessing.ProcessPoolExecutor",
+        lambda workers, mp_context, **options: ThreadPoolExecutor(workers, **options),
+    )
+    with threads, mock.patch("multiprocessing.get_context", return_value=multiprocessing.dummy):
         yield
 
 

@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
+import blosc2
+import numpy as np
 import pytest
 from disc_dataset import RESOURCES, disc_case, plan, pools_of_threads
 
@@ -45,6 +50,31 @@ def test_splits_by_patient_are_where_nnunet_reads_them_and_every_sample_is_prepr
     assert arrays == set(samples) == set(splits[0]["train"] + splits[0]["val"])
     truths = {path.stem for path in (planned.preprocessed / "gt_segmentations").glob("*.png")}
     assert truths == arrays
+
+
+def test_samples_are_preprocessed_as_by_nnunets_own_loop(planned, tmp_path):
+    stock = tmp_path / "preprocessed" / planned.name
+    stock.mkdir(parents=True)
+    shutil.copy(planned.preprocessed / f"{SMALL_PLANS}.json", stock)
+    shutil.copy(planned.raw / "dataset.json", stock)
+    run = (
+        "from nnunetv2.preprocessing.preprocessors.default_preprocessor import DefaultPreprocessor\n"
+        "if __name__ == '__main__':\n"
+        f"    DefaultPreprocessor(verbose=False).run({planned.name!r}, '2d', {SMALL_PLANS!r}, 1)\n"
+    )
+    script = tmp_path / "run.py"  # a file, which the processes that it spawns can import
+    script.write_text(run)
+    roots = {"nnUNet_raw": planned.raw_root, "nnUNet_preprocessed": stock.parent, "nnUNet_results": tmp_path}
+    variables = {**os.environ, **{name: str(root) for name, root in roots.items()}}
+    subprocess.run([sys.executable, str(script)], env=variables, check=True, capture_output=True)
+    ours, theirs = (folder / f"{SMALL_PLANS}_2d" for folder in (planned.preprocessed, stock))
+    names = sorted(path.name for path in theirs.iterdir())
+    assert names == sorted(path.name for path in ours.iterdir()) and len(names) > 10
+    for name in names:
+        if name.endswith(".b2nd"):
+            found, expected = (np.asarray(blosc2.open(str(folder / name))[:]) for folder in (ours, theirs))
+            np.testing.assert_array_equal(found, expected)
+            assert found.dtype == expected.dtype
 
 
 def test_the_list_of_files_does_not_go_into_every_checkpoint(planned):
