@@ -72,6 +72,7 @@ def main() -> None:
         "randomised_share": args.randomised,
         "bundles": {name: open_bundle(path).fingerprint for name, path in zip(names, bundles)},
     }
+    everything: list[MetricsFile] = [MetricsFile(name, {}) for name in names]
     with ProcessPoolExecutor(args.workers, mp_context=get_context("spawn"), initializer=_one_thread) as pool:
         for offset, difficulty in enumerate(DIFFICULTIES):
             request = PhantomRequest(frames=args.frames, difficulty=difficulty, randomised_share=args.randomised)
@@ -83,8 +84,13 @@ def main() -> None:
                 for index, name in enumerate(names)
             ]
             result[difficulty] = summary(models)
+            for gathered, model in zip(everything, models):
+                gathered.results.update(model.results)
             print(f"## {difficulty}, {args.cases} cases\n")
             print(tables(models))
+        result["all"] = summary(everything)
+        print(f"## all {len(DIFFICULTIES) * args.cases} cases\n")
+        print(tables(everything))
         if args.long:
             result["long"] = long_sequences(pool, bundles, names, args.seed + len(DIFFICULTIES), args.long)
             print(json.dumps(result["long"], indent=1))
