@@ -54,6 +54,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     bundled = [path.parent for path in sorted((ROOT / "resources").glob("*/bundle.json"))]
     parser.add_argument("bundles", type=Path, nargs="*", default=bundled, help="the first is the baseline")
+    parser.add_argument("--difficulty", nargs="+", choices=DIFFICULTIES, default=list(DIFFICULTIES))
     parser.add_argument("--cases", type=int, default=20, help="of each difficulty")
     parser.add_argument("--frames", type=int, default=80, help="of each case")
     parser.add_argument("--seed", type=int, default=70000)
@@ -75,6 +76,8 @@ def main() -> None:
     everything: list[MetricsFile] = [MetricsFile(name, {}) for name in names]
     with ProcessPoolExecutor(args.workers, mp_context=get_context("spawn"), initializer=_one_thread) as pool:
         for offset, difficulty in enumerate(DIFFICULTIES):
+            if difficulty not in args.difficulty:
+                continue
             request = PhantomRequest(frames=args.frames, difficulty=difficulty, randomised_share=args.randomised)
             # A seed a difficulty, so that no anatomy is shared between them.
             work = partial(score_case, bundles, request, args.seed + offset)
@@ -89,7 +92,7 @@ def main() -> None:
             print(f"## {difficulty}, {args.cases} cases\n")
             print(tables(models))
         result["all"] = summary(everything)
-        print(f"## all {len(DIFFICULTIES) * args.cases} cases\n")
+        print(f"## all, {len(everything[0].results)} cases\n")
         print(tables(everything))
         if args.long:
             result["long"] = long_sequences(pool, bundles, names, args.seed + len(DIFFICULTIES), args.long)
