@@ -103,7 +103,7 @@ def record(case: CaseFiles, tracker: Tracker, in_place: bool) -> Recorded:
     if not in_place:
         return Recorded(case, *tracker_masks(case.read_case().case, tracker), None)
     found = masks_in_place(case.read_case().case, case.read_labels(), tracker)
-    played = MotionCompensatedTracker(RecordedTracker("recorded", found.stilled_masks), flow=found.flow)
+    played = MotionCompensatedTracker(RecordedTracker("recorded", found.stilled_masks))
     return Recorded(case, found.masks, found.tracking_s, played)
 
 

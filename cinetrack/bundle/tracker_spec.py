@@ -69,13 +69,6 @@ _FLOW_VALUES = {
 }
 
 
-def flow_of(spec: TrackerSpec) -> FlowSettings | None:
-    """How a tracker's frames are registered; None for one that registers none."""
-    if isinstance(spec, RegistrationSpec):
-        return spec.settings
-    return FlowSettings() if isinstance(spec, Sam2Spec) and spec.motion_compensation is not None else None
-
-
 def is_published(config: str) -> bool:
     """Whether a configuration is one of sam2's own."""
     from cinetrack.tracking.sam2.architecture import is_published_config  # imports torch: only for SAM2 bundles

@@ -175,7 +175,7 @@ def _split(args: argparse.Namespace) -> int:
 
 def _prepare(args: argparse.Namespace) -> int:
     from cinetrack.refiner_training.dataset_folders import dataset_folders
-    from cinetrack.refiner_training.mask_sources import check_same_flow, mask_sources
+    from cinetrack.refiner_training.mask_sources import mask_sources
     from cinetrack.refiner_training.patient_folds import deal_patients, read_folds, strata_of
     from cinetrack.refiner_training.preparation import do_jobs, jobs_of, shard_of
     from cinetrack.refiner_training.raw_dataset import (
@@ -199,8 +199,6 @@ def _prepare(args: argparse.Namespace) -> int:
     patients = {case.patient_id for case in cases}
     folds = read_folds(args.folds, patients) if args.folds else deal_patients(strata_of(cases), args.seed)
     sources = mask_sources(args.tracker, args.fold_tracker, len(folds))
-    if masks.region_px is not None:
-        check_same_flow(sources)
     check_writable(raw)
     jobs = jobs_of(shard.of(cases), sources, folds)
     failures = []

@@ -157,7 +157,7 @@ def refined_in_place(
     refined = MotionCompensatedTracker(
         RefinedTracker(compensated.inner, refiner, region_px, tracker_weight),
         MotionCompensation(outline_weight),
-        compensated.flow,
+        compensated.flows,
     )
     refined.name = compensated.name
     return refined

@@ -37,7 +37,7 @@ from cinetrack.pipeline.track_case import track_whole
 from cinetrack.refinement import refined_in_place
 from cinetrack.refiner_training.dataset_folders import DatasetFolders, patients_of, read_samples
 from cinetrack.refiner_training.patient_folds import read_folds
-from cinetrack.refiner_training.raw_dataset import flow_in_record, labelled_cases, stilled_masks_path
+from cinetrack.refiner_training.raw_dataset import labelled_cases, stilled_masks_path
 from cinetrack.refiner_training.recorded_tracker import RecordedTracker
 from cinetrack.refiner_training.trained_model import RefinerSettings, view_of
 from cinetrack.refiner_training.trained_patients import check_unseen
@@ -163,8 +163,7 @@ def predict(
                 refiner = refiner_as_set(model_folder, spec, device, dtype)
             if refiner is not None and spec.region_px is not None:
                 stilled, _ = read_masks(stilled_masks_path(record_path))
-                flow = flow_in_record(record_path, record)
-                in_place = MotionCompensatedTracker(RecordedTracker(validation.tracker, stilled), flow=flow)
+                in_place = MotionCompensatedTracker(RecordedTracker(validation.tracker, stilled))
                 tracker = refined_in_place(in_place, refiner, spec.region_px, spec.outline_weight)
                 ready = replace(model, tracker=tracker)
             else:

@@ -14,7 +14,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from cinetrack.bundle import Bundle, open_bundle
-from cinetrack.bundle.tracker_spec import flow_of
 from cinetrack.errors import InputError
 from cinetrack.refiner_training.patient_folds import Folds, fold_of
 
@@ -62,17 +61,6 @@ def mask_sources(trackers: Sequence[Path], fold_trackers: Sequence[Path], folds:
     if twice is not None:
         raise InputError(f"--tracker: expected bundles of different names, found {twice} twice")
     return sources
-
-
-def check_same_flow(sources: Sequence[MaskSource]) -> None:
-    """Raise InputError where trackers hold frames still in different ways: a case's frames are stored once for all."""
-    bundles = [bundle for source in sources for bundle in source.bundles]
-    for bundle in bundles[1:]:
-        if flow_of(bundle.tracker) != flow_of(bundles[0].tracker):
-            raise InputError(
-                f"--tracker: expected trackers of one flow with --region, found {bundles[0].name} and {bundle.name} "
-                "of different ones; motion compensation has that of `cinetrack bundle create --tracker registration`"
-            )
 
 
 def _plain(name: str) -> str:

@@ -10,7 +10,6 @@ from cinetrack.refiner_training.recorded_tracker import RecordingTracker, tracke
 from cinetrack.sequence import TrackingCase
 from cinetrack.tracking import Tracker
 from cinetrack.tracking.motion_compensation import MotionCompensatedTracker, as_motion_compensated, stilled_clip
-from cinetrack.tracking.optical_flow import FlowSettings
 
 
 @dataclass(frozen=True, eq=False)
@@ -23,7 +22,6 @@ class MasksInPlace:
         stilled_frames: (T, H, W) float32, warped onto the first.
         stilled_labels: (T, H, W) bool, warped likewise.
         stilled_masks: (T, H, W) bool, the inner tracker's on the stilled frames; the first is the prompt.
-        flow: by which they are held still.
     """
 
     masks: np.ndarray
@@ -31,7 +29,6 @@ class MasksInPlace:
     stilled_frames: np.ndarray
     stilled_labels: np.ndarray
     stilled_masks: np.ndarray
-    flow: FlowSettings
 
 
 def masks_in_place(case: TrackingCase, labels: np.ndarray, tracker: Tracker) -> MasksInPlace:
@@ -44,6 +41,8 @@ def masks_in_place(case: TrackingCase, labels: np.ndarray, tracker: Tracker) -> 
     """
     outer = as_motion_compensated(tracker)
     recording = RecordingTracker(outer.inner)
-    masks, tracking_s = tracker_masks(case, MotionCompensatedTracker(recording, outer.settings, outer.flow))
-    frames, still_labels = stilled_clip(case.sequence.frames, labels[:, None], outer.flow)
-    return MasksInPlace(masks, tracking_s, frames, still_labels[:, 0], np.stack(recording.masks), outer.flow)
+    masks, tracking_s = tracker_masks(case, MotionCompensatedTracker(recording, outer.settings, outer.flows))
+    if outer is not tracker:  # registration alone goes by its own flow
+        masks, tracking_s = tracker_masks(case, tracker)
+    frames, still_labels = stilled_clip(case.sequence.frames, labels[:, None], outer.flows, case.first_mask)
+    return MasksInPlace(masks, tracking_s, frames, still_labels[:, 0], np.stack(recording.masks))

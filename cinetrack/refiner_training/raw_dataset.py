@@ -34,14 +34,12 @@ from cinetrack.sequence.image_files import write_masks
 from cinetrack.sequence.intensity import min_max_8bit
 from cinetrack.sequence.json_files import read_json
 from cinetrack.sequence.trackrad_dataset import check_each_once
-from cinetrack.tracking.optical_flow import FlowSettings
 from cinetrack.tracking.protocol import MaskPrompt
 from cinetrack.tracking.region import Region, check_region
 
 # METHOD: the paper's names; nnU-Net normalises channels of unknown names by their z-score.
 IMAGE_CHANNEL, MASK_CHANNEL = "raw_image", "suggested_mask"
 LABELS = {"background": 0, "lesion": 1}
-FLOW_KEY = "flow"  # of a case's record: how its frames were held still
 
 
 @dataclass(frozen=True)
@@ -142,14 +140,12 @@ def prepare_case(raw: Path, case: CaseFiles, source: MaskSource, model: Model, s
     if labels.shape != frames.shape:
         raise InputError(f"{case.labels_path}: expected labels of shape {frames.shape}, found {labels.shape}")
     record_path = _record_path(raw, source.name, case.case_id)
-    way_back: dict[str, Any] = {}
     if settings.region_px is None:
         masks, tracking_s = tracker_masks(loaded.case, model.tracker)
         shown = masks
     else:
         in_place = masks_in_place(loaded.case, labels, model.tracker)
         masks, tracking_s = in_place.masks, in_place.tracking_s
-        way_back = {FLOW_KEY: asdict(in_place.flow)}
         write_masks(stilled_masks_path(record_path), in_place.stilled_masks, loaded.geometry)
         region = Region.around(MaskPrompt(loaded.case.first_mask), settings.region_px, frames.shape[1:])
         frames, labels, shown = (
@@ -175,7 +171,6 @@ def prepare_case(raw: Path, case: CaseFiles, source: MaskSource, model: Model, s
         "frames": len(frames),
         "tracking_s": tracking_s,
         **asdict(settings),
-        **way_back,
         "episodes": [asdict(episode) for episode in episodes],
     }
     write_text_atomically(record_path, json.dumps(record, indent=1) + "\n")
@@ -272,18 +267,6 @@ def write_pngs(folder: Path, images: np.ndarray) -> None:
 def stilled_masks_path(record_path: Path) -> Path:
     """Where the masks on motion-compensated frames are kept, beside those on the frames as they are."""
     return record_path.with_name(f"{record_path.stem}_stilled.mha")
-
-
-def flow_in_record(path: Path, record: dict[str, Any]) -> FlowSettings:
-    """How a case's frames were held still, by its record. Raises InputError where that does not say."""
-    try:
-        given = record[FLOW_KEY]
-        return FlowSettings(**{**given, "window_percentiles": tuple(given["window_percentiles"])})
-    except (KeyError, TypeError) as error:
-        raise InputError(
-            f"{path}: expected {FLOW_KEY}, the settings by which frames were held still, found {error!r}; "
-            "prepare the dataset anew with --overwrite"
-        ) from None
 
 
 def _record_path(raw: Path, tracker: str, case_id: str) -> Path:

@@ -22,7 +22,8 @@ import numpy as np
 
 from cinetrack.errors import InputError
 from cinetrack.sequence.intensity import finite_frame
-from cinetrack.tracking.optical_flow import FlowSearch, FlowSettings, sampled
+from cinetrack.tracking.flow_choice import ChosenFlow
+from cinetrack.tracking.optical_flow import OPENCV_PRESET, FlowSearch, FlowSettings, sampled
 from cinetrack.tracking.protocol import (
     BoxPrompt,
     MaskPrompt,
@@ -43,6 +44,8 @@ from cinetrack.tracking.static import StaticTracker
 
 # How sure the inner tracker may be, at most, beside the outline; with the outline's weight, how far it may move that.
 GREATEST_EVIDENCE = 8.0
+# The flows of which each frame's is chosen (`flow_choice`).
+FLOWS = (FlowSettings(), OPENCV_PRESET)
 
 
 @dataclass(frozen=True)
@@ -70,18 +73,18 @@ class MotionCompensatedTracker:
     """A tracker that is shown the sequence as if the anatomy held still."""
 
     def __init__(
-        self, tracker: Tracker, settings: MotionCompensation | None = None, flow: FlowSettings | None = None
+        self, tracker: Tracker, settings: MotionCompensation | None = None, flows: Sequence[FlowSettings] = FLOWS
     ) -> None:
-        """`tracker` works on the stilled frames; `flow` says how they are registered."""
+        """`tracker` works on the stilled frames; `flows` say how they are registered, the best one on each frame."""
         self.inner = tracker
         self.name, self.precision = tracker.name, tracker.precision
-        self.settings, self.flow = settings or MotionCompensation(), flow or FlowSettings()
+        self.settings, self.flows = settings or MotionCompensation(), tuple(flows)
 
     def start(
         self, frame: np.ndarray, prompt: np.ndarray | Prompt | Sequence[Prompt], num_frames: int | None = None
     ) -> MotionCompensatedSession:
         """Begin a sequence with one prompt a target, of the kinds that the inner tracker takes."""
-        return MotionCompensatedSession(self.inner, self.settings, self.flow, frame, as_prompts(prompt), num_frames)
+        return MotionCompensatedSession(self.inner, self.settings, self.flows, frame, as_prompts(prompt), num_frames)
 
 
 @dataclass(eq=False)
@@ -91,12 +94,17 @@ class _Group:
     Attributes:
         reference: as `FlowSearch` prepared it.
         session: of the inner tracker; starts on the reference.
-        flow: from the latest frame to the reference; None while the latest is the reference.
+        choice: of the flow from the latest frame to the reference.
     """
 
     reference: np.ndarray
     session: TrackingSession
-    flow: np.ndarray | None = None
+    choice: ChosenFlow
+
+    @property
+    def flow(self) -> np.ndarray | None:
+        """None while the latest frame is the reference."""
+        return self.choice.flow
 
 
 @dataclass(eq=False)
@@ -115,7 +123,7 @@ class MotionCompensatedSession:
         self,
         tracker: Tracker,
         settings: MotionCompensation,
-        flow: FlowSettings,
+        flows: Sequence[FlowSettings],
         frame: np.ndarray,
         prompts: Sequence[Prompt],
         num_frames: int | None,
@@ -123,7 +131,8 @@ class MotionCompensatedSession:
         check_frame(frame)
         self._tracker, self._outline_weight, self._num_frames = tracker, settings.outline_weight, num_frames
         self._frame = frame.copy()
-        self._flow = FlowSearch(frame, flow)
+        self._searches = [FlowSearch(frame, flow) for flow in flows]
+        self._flow = self._searches[0]
         self._latest = self._flow.prepared(frame)
         self._groups: list[_Group] = []
         self._targets: list[_Target] = []
@@ -137,7 +146,7 @@ class MotionCompensatedSession:
         self._frame = frame.copy()  # for targets to come; the caller may change what it gave
         self._latest = self._flow.prepared(frame)
         for group in self._groups:
-            group.flow = self._flow.search(self._latest, group.reference, group.flow)
+            group.choice.step(self._latest)
             group.session.step(stilled(frame, self._flow.on_latest(group.flow)))
         self.results = [self._found(target) for target in self._targets]
         return self.results[0]
@@ -147,7 +156,9 @@ class MotionCompensatedSession:
         check_target(target, len(self.results))
         check_prompt(prompt, self._frame.shape)
         known = self._targets[target]
-        inner = known.group.session.correct(self._to_reference(known.group, prompt), known.number)
+        on_reference = self._to_reference(known.group, prompt)
+        inner = known.group.session.correct(on_reference, known.number)
+        known.group.choice.watch(_prompted_mask(on_reference, inner))
         known.outline = self._outline_of(inner)
         result = self._carried(known.group, inner)
         if isinstance(prompt, MaskPrompt):  # warping it there and back would alter the given outline
@@ -163,9 +174,11 @@ class MotionCompensatedSession:
             group = shared[0]
             result = group.session.add_target(prompt)
         else:
-            group = _Group(self._latest, self._tracker.start(self._frame, prompt, self._num_frames))
+            session = self._tracker.start(self._frame, prompt, self._num_frames)
+            group = _Group(self._latest, session, ChosenFlow(self._searches, self._latest))
             self._groups.append(group)
-            result = group.session.results[0]
+            result = session.results[0]
+        group.choice.watch(_prompted_mask(prompt, result))
         self._targets.append(_Target(group, len(group.session.results) - 1, self._outline_of(result)))
         self.results.append(result)
         return result
@@ -173,7 +186,9 @@ class MotionCompensatedSession:
     def copy(self) -> MotionCompensatedSession:
         """A session with the same flows, and copies of the inner sessions."""
         twin = copy(self)
-        twins = {id(group): _Group(group.reference, group.session.copy(), group.flow) for group in self._groups}
+        twins = {
+            id(group): _Group(group.reference, group.session.copy(), group.choice.copy()) for group in self._groups
+        }
         twin._groups = list(twins.values())
         twin._targets = [_Target(twins[id(t.group)], t.number, t.outline) for t in self._targets]
         twin.results = list(self.results)
@@ -221,6 +236,11 @@ class MotionCompensatedSession:
         )
 
 
+def _prompted_mask(prompt: Prompt, result: StepResult) -> np.ndarray:
+    """Where the target is on its reference, as given or as found from a box or points."""
+    return prompt.mask if isinstance(prompt, MaskPrompt) else result.mask
+
+
 def evidence_of(result: StepResult) -> np.ndarray:
     """What a tracker says of each pixel beside others: (H, W) log-odds within `GREATEST_EVIDENCE` of 0.
 
@@ -231,7 +251,9 @@ def evidence_of(result: StepResult) -> np.ndarray:
 
 
 def as_motion_compensated(tracker: Tracker) -> MotionCompensatedTracker:
-    """The tracker as one that works on stilled frames. Registration is one whose outline stays where it was.
+    """The tracker as one that works on stilled frames.
+
+    Registration is one whose outline stays where it was; the flows are then motion compensation's, not its own.
 
     Raises:
         InputError: a tracker of another kind.
@@ -239,7 +261,7 @@ def as_motion_compensated(tracker: Tracker) -> MotionCompensatedTracker:
     if isinstance(tracker, MotionCompensatedTracker):
         return tracker
     if isinstance(tracker, RegistrationTracker):
-        compensated = MotionCompensatedTracker(StaticTracker(), flow=tracker.settings)
+        compensated = MotionCompensatedTracker(StaticTracker())
         compensated.name = tracker.name
         return compensated
     raise InputError(f"tracker: expected registration, or SAM2 with motion compensation, found {tracker.name}")
@@ -264,23 +286,26 @@ def stilled_mask(mask: np.ndarray, on_latest: np.ndarray) -> np.ndarray:
 
 
 def stilled_clip(
-    frames: np.ndarray, masks: np.ndarray, settings: FlowSettings | None = None
+    frames: np.ndarray, masks: np.ndarray, flows: Sequence[FlowSettings] = FLOWS, outlined: np.ndarray | None = None
 ) -> tuple[np.ndarray, np.ndarray]:
     """What the inner tracker is shown of a sequence that is prompted on its first frame: for training it.
 
     Args:
         frames: (T, H, W), any real type.
         masks: (T, K, H, W) bool.
-        settings: how the frames are registered.
+        flows: how the frames are registered.
+        outlined: (H, W) bool, the targets on frame 0; those of `masks` by default.
     Returns:
         frames (T, H, W) float32 and masks (T, K, H, W) bool, both warped onto frame 0.
     """
-    search = FlowSearch(frames[0], settings or FlowSettings())
-    reference, flow = search.prepared(frames[0]), None
+    searches = [FlowSearch(frames[0], flow) for flow in flows]
+    search = searches[0]
+    choice = ChosenFlow(searches, search.prepared(frames[0]))
+    choice.watch(masks[0].any(axis=0) if outlined is None else outlined)
     still_frames, still_masks = [frames[0].astype(np.float32)], [masks[0]]
     for frame, shown in zip(frames[1:], masks[1:]):
-        flow = search.search(search.prepared(frame), reference, flow)
-        where = search.on_latest(flow)
+        choice.step(search.prepared(frame))
+        where = search.on_latest(choice.flow)
         still_frames.append(stilled(frame, where))
         still_masks.append(np.stack([stilled_mask(mask, where) for mask in shown]))
     return np.stack(still_frames), np.stack(still_masks)

@@ -64,6 +64,10 @@ class FlowSettings:
             raise InputError(f"registration settings: expected percentiles 0 <= low < high <= 100, found {low}, {high}")
 
 
+# "medium": what `resources/registration` has.
+OPENCV_PRESET = FlowSettings(patch_size_px=8, patch_stride_px=3, smoothness_weight=20.0, gradient_constancy_weight=10.0)
+
+
 class FlowSearch:
     """Finds flows between frames of one sequence. Holds no frame, so copies of a session may share it."""
 
@@ -96,12 +100,17 @@ class FlowSearch:
         """Where on the reference the latest frame's pixels lie: (H, W, 2) float32, (column, row) in px."""
         return self.grid + flow[: self._shape[0], : self._shape[1]]
 
-    def on_latest(self, flow: np.ndarray) -> np.ndarray:
-        """Where on the latest frame the reference's pixels lie, as `on_reference`: the same motion the other way."""
+    def on_latest(self, flow: np.ndarray, box: tuple[slice, slice] = (slice(None), slice(None))) -> np.ndarray:
+        """Where on the latest frame the reference's pixels lie, as `on_reference`: the same motion the other way.
+
+        Args:
+            box: rows and columns of the reference that are wanted.
+        """
         flow = np.ascontiguousarray(flow[: self._shape[0], : self._shape[1]])
-        where = self.grid - flow
+        grid = self.grid[box]
+        where = grid - flow[box]
         for _ in range(INVERSION_STEPS):
-            where = self.grid - sampled(flow, where)
+            where = grid - sampled(flow, where)
         return where
 
 

@@ -143,27 +143,11 @@ def test_moving_and_stilled_masks_do_not_mix(in_place, discs, tmp_path, capsys):
     assert "expected masks made with region_px None, found 64" in capsys.readouterr().err
 
 
-def test_masks_of_which_the_way_back_is_not_known_are_refused(in_place, discs, tmp_path, capsys):
-    for kind in ("raw", "preprocessed", "results"):
-        shutil.copytree(in_place.raw_root.parent / f"nnUNet_{kind}", tmp_path / f"nnUNet_{kind}")
-    for path in (tmp_path / "nnUNet_raw").glob("*/tracked/registration/*.json"):
-        record = json.loads(path.read_text())
-        del record["flow"]
-        path.write_text(json.dumps(record))
-    command = ["refiner", "crossvalidate", str(tmp_path / "nnUNet_raw"), "--data", str(discs)]
-    assert main([*command, "--checkpoint", "final", "-o", str(tmp_path / "validated")]) == 2
-    assert "expected flow, the settings by which frames were held still" in capsys.readouterr().err
-
-
 @pytest.mark.parametrize(
     ("options", "message"),
     [
         ([*REGISTRATION, "--region", "64", "--window", "1"], "--window: expected 2 or more with --region, found 1"),
         ([*REGISTRATION, "--region", "9"], "region: expected a side of 64 px or more, found 9"),
-        (
-            [*REGISTRATION, "--tracker", str(RESOURCES / "default"), "--region", "64"],
-            "expected trackers of one flow with --region, found registration and sam2-phantom of different ones",
-        ),
         (
             ["--tracker", str(RESOURCES / "static"), "--region", "64"],
             "tracker: expected registration, or SAM2 with motion compensation, found static",
