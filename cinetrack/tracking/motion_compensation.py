@@ -23,7 +23,7 @@ import numpy as np
 from cinetrack.errors import InputError
 from cinetrack.sequence.intensity import finite_frame
 from cinetrack.tracking.flow_choice import ChosenFlow
-from cinetrack.tracking.optical_flow import OPENCV_PRESET, FlowSearch, FlowSettings, sampled
+from cinetrack.tracking.optical_flow import SMOOTH_FLOW, FlowSearch, FlowSettings, sampled
 from cinetrack.tracking.protocol import (
     BoxPrompt,
     MaskPrompt,
@@ -45,7 +45,7 @@ from cinetrack.tracking.static import StaticTracker
 # How sure the inner tracker may be, at most, beside the outline; with the outline's weight, how far it may move that.
 GREATEST_EVIDENCE = 8.0
 # The flows of which each frame's is chosen (`flow_choice`).
-FLOWS = (FlowSettings(), OPENCV_PRESET)
+FLOWS = (SMOOTH_FLOW, FlowSettings())
 
 
 @dataclass(frozen=True)

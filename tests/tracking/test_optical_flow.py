@@ -14,7 +14,7 @@ from cinetrack.evaluation.dice import dice_coefficients
 from cinetrack.phantom.case import draw_case
 from cinetrack.phantom.dataset import case_generator
 from cinetrack.phantom.draws import PhantomRequest
-from cinetrack.tracking.optical_flow import FlowSearch, FlowSettings, pixel_grid, sampled
+from cinetrack.tracking.optical_flow import SMOOTH_FLOW, FlowSearch, FlowSettings, pixel_grid, sampled
 from cinetrack.tracking.registration import RegistrationTracker
 
 REGISTRATION = Path(__file__).resolve().parents[2] / "resources" / "registration"
@@ -53,21 +53,21 @@ def test_the_baseline_registers_by_opencvs_medium_preset(moved_tissue):
     np.testing.assert_array_equal(search.search(*prepared, None), preset)
 
 
-def test_a_known_motion_is_found_to_a_fraction_of_a_pixel(moved_tissue):
+@pytest.mark.parametrize("settings", [FlowSettings(), SMOOTH_FLOW])
+def test_a_known_motion_is_found_to_a_fraction_of_a_pixel(settings, moved_tissue):
     tissue, moved, truth = moved_tissue
     reference, latest = as_frames(tissue, moved, noise=1)
-    assert error_px(FlowSettings(), reference, latest, truth) < 0.3
+    assert error_px(settings, reference, latest, truth) < 0.3
 
 
-def test_outlines_follow_noisy_anatomy_better_than_by_the_preset():
+def test_outlines_follow_noisy_anatomy_better_by_the_smooth_flow():
     request = PhantomRequest(frames=10, difficulty="middle", frame_rate_hz=2.0)
-    preset = RegistrationTracker(open_bundle(REGISTRATION).tracker.settings)
     gains = []
     for number in (1, 2, 3, 4):
         drawn = draw_case(case_generator(72002, number), request)
         shown = drawn.masks[1:, 0].any(axis=(1, 2))
         dice = []
-        for tracker in (RegistrationTracker(), preset):
+        for tracker in (RegistrationTracker(SMOOTH_FLOW), RegistrationTracker()):
             session = tracker.start(drawn.frames[0], drawn.masks[0, 0])
             masks = np.stack([session.step(frame).mask for frame in drawn.frames[1:]])
             dice.append(dice_coefficients(masks[shown], drawn.masks[1:, 0][shown]).mean())
