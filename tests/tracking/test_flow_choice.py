@@ -7,8 +7,11 @@ import numpy as np
 import pytest
 from scipy import ndimage
 
+from cinetrack.evaluation.dice import dice_coefficients
 from cinetrack.tracking.flow_choice import CORRELATION_MARGIN, NEAR_PX, ChosenFlow
-from cinetrack.tracking.optical_flow import FlowSearch, FlowSettings, pixel_grid, sampled
+from cinetrack.tracking.motion_compensation import FLOWS, MotionCompensatedTracker, MotionCompensation
+from cinetrack.tracking.optical_flow import SMOOTH_FLOW, FlowSearch, FlowSettings, pixel_grid, sampled
+from cinetrack.tracking.static import StaticTracker
 
 SHAPE = (120, 104)
 
@@ -93,3 +96,22 @@ def test_each_search_starts_from_what_it_found_itself(tissue):
     assert twin.flow is None
     twin.step(shifted(tissue, 5))
     assert searches[0].starts[-1] is None and twin.flow is choice.flow
+
+
+@pytest.mark.parametrize("pixels", [1.5, 2.0, 3.0])
+def test_a_small_target_that_moves_by_itself_is_kept_better_than_by_the_smooth_flow(pixels):
+    rng = np.random.default_rng(0)
+    texture = ndimage.gaussian_filter(rng.normal(size=(140, 130)), 4)
+    rows, columns = np.mgrid[:140, :130]
+    masks = [np.hypot(rows - 50 - pixels * t, columns - 60) < 5 for t in range(8)]
+    frames = [
+        np.clip(100 + 12 * texture / texture.std() + 60 * ndimage.gaussian_filter(mask.astype(float), 0.7), 0, 255)
+        + rng.normal(0, 4, mask.shape)
+        for mask in masks
+    ]
+    dice = []
+    for flows in ((SMOOTH_FLOW,), FLOWS):
+        session = MotionCompensatedTracker(StaticTracker(), MotionCompensation(1.0), flows).start(frames[0], masks[0])
+        found = np.stack([session.step(frame).mask for frame in frames[1:]])
+        dice.append(dice_coefficients(found, np.stack(masks[1:])).mean())
+    assert dice[1] > dice[0] + 0.02

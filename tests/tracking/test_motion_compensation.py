@@ -11,7 +11,7 @@ from scipy import ndimage
 from cinetrack.errors import InputError
 from cinetrack.evaluation.dice import dice_coefficients
 from cinetrack.tracking import BoxPrompt, MaskPrompt, PointPrompt, StepResult
-from cinetrack.tracking.motion_compensation import MotionCompensatedTracker, MotionCompensation, stilled_clip
+from cinetrack.tracking.motion_compensation import FLOWS, MotionCompensatedTracker, MotionCompensation, stilled_clip
 from cinetrack.tracking.optical_flow import FlowSearch, FlowSettings, sampled
 from cinetrack.tracking.region import RegionTracker
 from cinetrack.tracking.registration import RegistrationTracker
@@ -63,10 +63,11 @@ def test_the_way_to_the_reference_and_the_way_back_are_inverse(seed, greatest_px
     assert np.abs(back - search.grid)[inner].max() < 0.1
 
 
-def test_a_static_tracker_on_stilled_frames_is_registration(drifting_series):
+@pytest.mark.parametrize("flow", FLOWS)
+def test_a_static_tracker_on_stilled_frames_is_registration(flow, drifting_series):
     frames, masks = drifting_series
-    compensated = MotionCompensatedTracker(StaticTracker()).start(frames[0], masks[0])
-    registered = RegistrationTracker().start(frames[0], masks[0])
+    compensated = MotionCompensatedTracker(StaticTracker(), flows=[flow]).start(frames[0], masks[0])
+    registered = RegistrationTracker(flow).start(frames[0], masks[0])
     for frame in frames[1:]:
         np.testing.assert_allclose(compensated.step(frame).logits, registered.step(frame).logits, atol=1e-4)
 
