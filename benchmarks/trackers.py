@@ -1,6 +1,7 @@
 """Model bundles judged on the same unseen phantom cases, by difficulty, and on long sequences.
 
-    python benchmarks/trackers.py [BUNDLE ...] [--cases 20] [--frames 80] [--seed 70000] [--long 2] [--workers 2]
+    python benchmarks/trackers.py [BUNDLE ...] [--difficulty hard] [--cases 20] [--frames 80] [--seed 70000] [--long 2]
+        [--workers 2]
 
 Without bundles: those in resources/. The first is the baseline that changes are counted from. Case n of a difficulty
 is the phantom's case n of that seed (`cinetrack phantom --seed`), so a bundle trained on the phantom must not have seen

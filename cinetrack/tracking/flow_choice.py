@@ -33,7 +33,8 @@ class ChosenFlow:
             reference: as the first search prepares it.
         """
         self.flow: np.ndarray | None = None  # as `FlowSearch.search` gives it; None while the latest is the reference
-        self._searches, self._reference = tuple(searches), reference
+        self.reference = reference
+        self._searches = tuple(searches)
         self._found: list[np.ndarray | None] = [None] * len(self._searches)
         self._near: np.ndarray | None = None
         self._box = (slice(None), slice(None))  # round what is near, with room for smoothing
@@ -50,12 +51,12 @@ class ChosenFlow:
         room = int(np.ceil(3 * SMOOTHING_PX))
         spans = (np.flatnonzero(self._near.any(axis=axis)) for axis in (1, 0))
         self._box = tuple(slice(max(span[0] - room, 0), span[-1] + 1 + room) for span in spans)
-        self._look = self._standardised(self._reference[: mask.shape[0], : mask.shape[1]][self._box])
+        self._look = self._standardised(self.reference[: mask.shape[0], : mask.shape[1]][self._box])
 
     def step(self, latest: np.ndarray) -> None:
         """Find the flows from the latest frame, prepared, and choose."""
         self._found = [
-            search.search(latest, self._reference, before) for search, before in zip(self._searches, self._found)
+            search.search(latest, self.reference, before) for search, before in zip(self._searches, self._found)
         ]
         self.flow = self._found[0]
         if self._look is None:

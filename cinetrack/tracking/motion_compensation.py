@@ -92,12 +92,10 @@ class _Group:
     """Targets that were outlined on one frame, the reference: they share its flow and a session.
 
     Attributes:
-        reference: as `FlowSearch` prepared it.
         session: of the inner tracker; starts on the reference.
         choice: of the flow from the latest frame to the reference.
     """
 
-    reference: np.ndarray
     session: TrackingSession
     choice: ChosenFlow
 
@@ -169,13 +167,13 @@ class MotionCompensatedSession:
     def add_target(self, prompt: Prompt) -> StepResult:
         """One more target, with the latest frame as its reference."""
         check_prompt(prompt, self._frame.shape)
-        shared = [group for group in self._groups if group.reference is self._latest]
+        shared = [group for group in self._groups if group.choice.reference is self._latest]
         if shared:
             group = shared[0]
             result = group.session.add_target(prompt)
         else:
             session = self._tracker.start(self._frame, prompt, self._num_frames)
-            group = _Group(self._latest, session, ChosenFlow(self._searches, self._latest))
+            group = _Group(session, ChosenFlow(self._searches, self._latest))
             self._groups.append(group)
             result = session.results[0]
         group.choice.watch(_prompted_mask(prompt, result))
@@ -186,9 +184,7 @@ class MotionCompensatedSession:
     def copy(self) -> MotionCompensatedSession:
         """A session with the same flows, and copies of the inner sessions."""
         twin = copy(self)
-        twins = {
-            id(group): _Group(group.reference, group.session.copy(), group.choice.copy()) for group in self._groups
-        }
+        twins = {id(group): _Group(group.session.copy(), group.choice.copy()) for group in self._groups}
         twin._groups = list(twins.values())
         twin._targets = [_Target(twins[id(t.group)], t.number, t.outline) for t in self._targets]
         twin.results = list(self.results)

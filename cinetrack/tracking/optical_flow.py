@@ -23,7 +23,7 @@ INVERSION_STEPS = 8
 
 @dataclass(frozen=True)
 class FlowSettings:
-    """Settings of the flow; OpenCV's "medium" preset, which is some 15 ms a frame at 350 x 350 on one core.
+    """Settings of the flow; OpenCV's "medium" preset, which is some 17 ms a frame at 350 x 350 on one core.
 
     Attributes:
         finest_scale: pyramid level at which the search ends; 0 is full resolution, each level halves it.
