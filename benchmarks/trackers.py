@@ -92,9 +92,10 @@ def main() -> None:
                 gathered.results.update(model.results)
             print(f"## {difficulty}, {args.cases} cases\n")
             print(tables(models))
-        result["all"] = summary(everything)
-        print(f"## all, {len(everything[0].results)} cases\n")
-        print(tables(everything))
+        if len(args.difficulty) > 1:
+            result["all"] = summary(everything)
+            print(f"## all, {len(everything[0].results)} cases\n")
+            print(tables(everything))
         if args.long:
             result["long"] = long_sequences(pool, bundles, names, args.seed + len(DIFFICULTIES), args.long)
             print(json.dumps(result["long"], indent=1))

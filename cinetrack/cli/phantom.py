@@ -25,6 +25,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--size", type=int, nargs=2, metavar=("ROWS", "COLUMNS"), help="frame size, px (default: drawn)"
     )
+    parser.add_argument("--largest-target", type=float, metavar="MM", help="no target is larger (default: up to 90 mm)")
     parser.add_argument("--frame-rate", type=float, help="Hz (default: drawn)")
     parser.add_argument(
         "--randomised", type=float, default=0.0, metavar="SHARE", help="share of cases without anatomy, 0 to 1"
@@ -50,6 +51,7 @@ def run(args: argparse.Namespace) -> int:
         difficulty=args.difficulty,
         shape=tuple(args.size) if args.size else None,
         frame_rate_hz=args.frame_rate,
+        largest_target_mm=args.largest_target,
         randomised_share=args.randomised,
     )
     for case in write_phantom_cases(args.out, args.seed, args.cases, request, not args.unlabelled, args.workers):

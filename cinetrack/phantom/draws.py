@@ -21,6 +21,8 @@ from cinetrack.phantom.parameters import (
 # Largest displacement of the target by difficulty, mm: torso and pelvis.
 PEAK_DISPLACEMENT_MM = {"easy": (2.0, 12.0), "middle": (5.0, 22.0), "hard": (10.0, 40.0)}
 PELVIC_SHARE = 0.45
+# What `largest_target_mm` may be: easy targets are drawn from 12 mm on, and none is larger than 90 mm.
+LARGEST_TARGET_RANGE_MM = (15.0, 90.0)
 
 
 @dataclass(frozen=True)
@@ -29,6 +31,7 @@ class PhantomRequest:
 
     Attributes:
         shape: (H, W) px.
+        largest_target_mm: no target is larger, by the diameter of the circle of the same area.
     Raises:
         InputError: names the value that no case may have.
     """
@@ -40,6 +43,7 @@ class PhantomRequest:
     shape: tuple[int, int] | None = None
     frame_rate_hz: float | None = None
     peak_displacement_mm: float | None = None
+    largest_target_mm: float | None = None
     randomised_share: float = 0.0
 
     def __post_init__(self) -> None:
@@ -61,6 +65,9 @@ class PhantomRequest:
                 CaseParameters.check(name, value)
         if self.peak_displacement_mm is not None:
             MotionParameters.check("peak_displacement_mm", self.peak_displacement_mm)
+        low, high = LARGEST_TARGET_RANGE_MM
+        if self.largest_target_mm is not None and not low <= self.largest_target_mm <= high:
+            raise InputError(f"phantom largest target: expected {low} to {high} mm, found {self.largest_target_mm}")
         if not 0 <= self.randomised_share <= 1:
             raise InputError(f"phantom randomised share: expected 0 to 1, found {self.randomised_share}")
 
@@ -93,7 +100,7 @@ def draw_parameters(rng: np.random.Generator, request: PhantomRequest) -> CasePa
         frames=frames,
         height_px=shape[0],
         width_px=shape[1],
-        target=_draw_target(rng, level, min(shape)),
+        target=_draw_target(rng, level, min(shape), request.largest_target_mm or np.inf),
         motion=_draw_motion(rng, peak, level, pelvic, frames / rate),
         acquisition=_draw_acquisition(rng, level, low_field),
     )
@@ -106,8 +113,9 @@ def _draw_shape(rng: np.random.Generator) -> tuple[int, int]:
     return int(rng.integers(125, 401)), int(rng.integers(125, 401))
 
 
-def _draw_target(rng: np.random.Generator, level: float, shortest_side_px: int) -> TargetParameters:
-    diameter = float(np.exp(rng.uniform(np.log(8 + 4 * (1 - level)), np.log(min(80, 0.4 * shortest_side_px)))))
+def _draw_target(rng: np.random.Generator, level: float, shortest_side_px: int, largest_mm: float) -> TargetParameters:
+    largest = min(80, 0.4 * shortest_side_px, largest_mm)
+    diameter = float(np.exp(rng.uniform(np.log(8 + 4 * (1 - level)), np.log(largest))))
     sign = -1 if rng.random() < 0.6 else 1
     return TargetParameters(
         kind="",

@@ -31,9 +31,7 @@ from cinetrack.tracking.region import Region, check_region
 class RefinedTracker:
     """A tracker followed by a refiner."""
 
-    def __init__(
-        self, tracker: Tracker, refiner: Refiner, region_px: int, tracker_weight: float | None = None
-    ) -> None:
+    def __init__(self, tracker: Tracker, refiner: Refiner, region_px: int, tracker_weight: float | None = None) -> None:
         """
         Args:
             tracker: whose masks are refined.

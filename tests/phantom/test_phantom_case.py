@@ -62,6 +62,8 @@ def test_a_parameter_out_of_range_is_refused_by_name():
         ({"field_strength_t": 3.0}, "field strength: expected one of 0.35, 1.5, found 3.0"),
         ({"difficulty": "cruel"}, "difficulty: expected one of easy, middle, hard"),
         ({"randomised_share": 1.5}, "randomised share: expected 0 to 1"),
+        ({"largest_target_mm": 9.0}, "phantom largest target: expected 15.0 to 90.0 mm, found 9.0"),
+        ({"largest_target_mm": 91.0}, "phantom largest target: expected 15.0 to 90.0 mm, found 91.0"),
     ],
 )
 def test_a_request_that_cannot_be_met_is_refused(wrong, message):
@@ -73,6 +75,16 @@ def case_of(seed, **request):
     return draw_case(
         np.random.default_rng([4711, seed]), PhantomRequest(frames=8, shape=SHAPE, frame_rate_hz=2.0, **request)
     )
+
+
+@pytest.mark.parametrize("randomised", [0.0, 1.0])
+def test_no_target_is_larger_than_asked_for(randomised):
+    shares = []
+    for seed in range(8):
+        case = case_of(seed, difficulty="hard", largest_target_mm=20.0, randomised_share=randomised)
+        assert case.parameters.target.diameter_mm <= 20
+        shares.append(case.masks[0, 0].sum() / (np.pi * 10**2))
+    assert 0 < max(shares) < 1.15  # pixels, and what the target's own deformation adds
 
 
 @pytest.fixture(scope="module")

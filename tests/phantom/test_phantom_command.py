@@ -103,6 +103,13 @@ def test_a_fixed_field_region_and_difficulty_are_kept(tmp_path):
     assert (described["difficulty"], described["frame_rate_hz"]) == ("easy", 3.0)
 
 
+def test_targets_are_no_larger_than_asked_for(tmp_path):
+    sized = ("--cases", 3, "--seed", 5, "--frames", 3, "--size", 130, 150)
+    assert command(tmp_path / "small", *sized, "--largest-target", 16).returncode == 0
+    described = [json.loads(path.read_text()) for path in sorted((tmp_path / "small").glob("*/phantom.json"))]
+    assert len(described) == 3 and max(case["target"]["diameter_mm"] for case in described) <= 16
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
@@ -114,6 +121,7 @@ def test_a_fixed_field_region_and_difficulty_are_kept(tmp_path):
         (("--cases", 1, "--seed", 1, "--frame-rate", 0), "frame_rate_hz: expected 1 to 8, found 0"),
         (("--cases", 1, "--seed", 1, "--randomised", 2), "randomised share: expected 0 to 1, found 2"),
         (("--cases", 1, "--seed", 1, "--field", 3), "argument --field"),
+        (("--cases", 1, "--seed", 1, "--largest-target", 8), "largest target: expected 15.0 to 90.0 mm, found 8.0"),
     ],
 )
 def test_bad_arguments_are_one_line_and_exit_code_2(tmp_path, arguments, message):

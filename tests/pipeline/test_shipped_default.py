@@ -28,7 +28,7 @@ def test_a_box_gives_a_mask():
     assert dice_coefficients(found[None], case.first_mask[None])[0] > 0.8
 
 
-@pytest.mark.parametrize("settings", ["default", "fast"])
+@pytest.mark.parametrize("settings", ["default", "mirrored"])
 def test_every_pace_of_the_refiner_follows_the_target(settings):
     model = load_model(BUNDLE.with_refiner_settings(settings), "cpu")
     assert isinstance(model.tracker.inner, RefinedTracker) and model.refiner is None
