@@ -40,9 +40,12 @@ def masks_in_place(case: TrackingCase, labels: np.ndarray, tracker: Tracker) -> 
         InputError: a tracker without motion compensation.
     """
     outer = as_motion_compensated(tracker)
-    recording = RecordingTracker(outer.inner)
-    masks, tracking_s = tracker_masks(case, MotionCompensatedTracker(recording, outer.settings, outer.flows))
-    if outer is not tracker:  # registration alone goes by its own flow
+    if outer is tracker:
+        recording = RecordingTracker(outer.inner)
+        masks, tracking_s = tracker_masks(case, MotionCompensatedTracker(recording, outer.settings, outer.flows))
+        stilled_masks = np.stack(recording.masks)
+    else:  # registration alone: held still, its outline stays where it was; moving, it goes by its own flow
         masks, tracking_s = tracker_masks(case, tracker)
+        stilled_masks = np.repeat(case.first_mask[None], len(masks), axis=0)
     frames, still_labels = stilled_clip(case.sequence.frames, labels[:, None], outer.flows, case.first_mask)
-    return MasksInPlace(masks, tracking_s, frames, still_labels[:, 0], np.stack(recording.masks))
+    return MasksInPlace(masks, tracking_s, frames, still_labels[:, 0], stilled_masks)
