@@ -25,7 +25,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--size", type=int, nargs=2, metavar=("ROWS", "COLUMNS"), help="frame size, px (default: drawn)"
     )
-    parser.add_argument("--largest-target", type=float, metavar="MM", help="no target is larger (default: up to 90 mm)")
+    parser.add_argument(
+        "--largest-target",
+        type=float,
+        default=PhantomRequest.largest_target_mm,
+        metavar="MM",
+        help="no target is larger (default %(default)s)",
+    )
     parser.add_argument("--frame-rate", type=float, help="Hz (default: drawn)")
     parser.add_argument(
         "--randomised", type=float, default=0.0, metavar="SHARE", help="share of cases without anatomy, 0 to 1"

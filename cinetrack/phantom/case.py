@@ -71,7 +71,7 @@ def draw_case(rng: np.random.Generator, request: PhantomRequest, structures: int
     """
     for _ in range(ATTEMPTS):
         prepared = prepare_case(rng, draw_parameters(rng, request), structures)
-        if prepared is None or prepared.parameters.target.diameter_mm > (request.largest_target_mm or np.inf):
+        if prepared is None or prepared.parameters.target.diameter_mm > request.largest_target_mm:
             continue
         rendered = render_case(rng, prepared)
         target = rendered.masks[:, 0].any(axis=(1, 2))

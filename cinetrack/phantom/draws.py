@@ -43,7 +43,7 @@ class PhantomRequest:
     shape: tuple[int, int] | None = None
     frame_rate_hz: float | None = None
     peak_displacement_mm: float | None = None
-    largest_target_mm: float | None = None
+    largest_target_mm: float = LARGEST_TARGET_RANGE_MM[1]
     randomised_share: float = 0.0
 
     def __post_init__(self) -> None:
@@ -66,7 +66,7 @@ class PhantomRequest:
         if self.peak_displacement_mm is not None:
             MotionParameters.check("peak_displacement_mm", self.peak_displacement_mm)
         low, high = LARGEST_TARGET_RANGE_MM
-        if self.largest_target_mm is not None and not low <= self.largest_target_mm <= high:
+        if not low <= self.largest_target_mm <= high:
             raise InputError(f"phantom largest target: expected {low} to {high} mm, found {self.largest_target_mm}")
         if not 0 <= self.randomised_share <= 1:
             raise InputError(f"phantom randomised share: expected 0 to 1, found {self.randomised_share}")
@@ -100,7 +100,7 @@ def draw_parameters(rng: np.random.Generator, request: PhantomRequest) -> CasePa
         frames=frames,
         height_px=shape[0],
         width_px=shape[1],
-        target=_draw_target(rng, level, min(shape), request.largest_target_mm or np.inf),
+        target=_draw_target(rng, level, min(shape), request.largest_target_mm),
         motion=_draw_motion(rng, peak, level, pelvic, frames / rate),
         acquisition=_draw_acquisition(rng, level, low_field),
     )
