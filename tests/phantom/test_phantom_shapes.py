@@ -19,7 +19,7 @@ CANVAS = (90, 120)
 )
 @settings(max_examples=30, deadline=None)
 def test_an_even_blob_is_an_ellipse_of_its_axes(row, column, along, across, angle):
-    """Pixel by pixel: how many pixels an ellipse holds differs from its area by over 6 % where the grid meets it badly."""
+    """Pixel by pixel: where the grid meets it badly, the pixels in an ellipse are over 6 % off its area."""
     shape = blob(np.random.default_rng(0), CANVAS, (row, column), (along, across), angle)
     rows, columns = np.mgrid[: CANVAS[0], : CANVAS[1]]
     down, right = rows - row, columns - column
