@@ -45,7 +45,7 @@ class FineTuningTrainer(Trainer):
         accumulate: batches of one optimiser step.
         start: `init` and `config` of `starting_point`; not read where the run has a last.pt.
         validation: `folders` and `patients` of the held-out cases, the `config` and its folder that the pipeline
-            builds the network from, the `region_px` that it tracks in, or None, and whether with `motion_compensation`.
+            builds the network from, the `region_px` that it tracks in, or None, and whether with `stabilise`.
         Everything else: as `training.trainer.Trainer`.
     """
 
@@ -59,7 +59,7 @@ class FineTuningTrainer(Trainer):
         self._log = RunLog(run, int(os.environ["RANK"]))
         cases = held_out_cases([Path(folder) for folder in validation["folders"]], validation["patients"])
         place = validation["config"], Path(validation["config_folder"])
-        shown = {key: validation[key] for key in ("region_px", "motion_compensation")}
+        shown = {key: validation[key] for key in ("region_px", "stabilise")}
         self._validation = Validation(cases, *place, run, settings["accelerator"], **shown) if cases else None
         training.trainer.log_env_variables = _no_log  # upstream's writes the whole environment, passwords and all
         if settings["accelerator"] == "cpu":

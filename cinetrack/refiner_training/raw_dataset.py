@@ -34,7 +34,7 @@ from cinetrack.sequence.image_files import write_masks
 from cinetrack.sequence.intensity import min_max_8bit
 from cinetrack.sequence.json_files import read_json
 from cinetrack.sequence.trackrad_dataset import check_each_once
-from cinetrack.tracking.protocol import MaskPrompt
+from cinetrack.tracking.prompts import MaskPrompt
 from cinetrack.tracking.region import Region, check_region
 
 # METHOD: the paper's names; nnU-Net normalises channels of unknown names by their z-score.

@@ -10,7 +10,7 @@ from cinetrack.errors import InputError
 from cinetrack.pipeline.track_case import track
 from cinetrack.sequence import TrackingCase
 from cinetrack.tracking import StepResult, Tracker, TrackingSession
-from cinetrack.tracking.protocol import Prompt, check_frame
+from cinetrack.tracking.prompts import Prompt, check_frame
 
 
 def tracker_masks(case: TrackingCase, tracker: Tracker) -> tuple[np.ndarray, float]:

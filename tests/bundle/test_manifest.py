@@ -16,7 +16,7 @@ from cinetrack.cli.main import main
 from cinetrack.errors import BundleError, InputError
 from cinetrack.tracking.motion_compensation import MotionCompensatedTracker, MotionCompensation
 from cinetrack.tracking.region import RegionTracker
-from cinetrack.tracking.sam2.tracker import Sam2Tracker
+from cinetrack.tracking.evidence.sam2.tracker import Sam2Tracker
 
 RESOURCES = Path(__file__).resolve().parents[2] / "resources"
 
@@ -206,7 +206,7 @@ def test_without_a_region_whole_frames_are_tracked(bundle, tmp_path):
 
 @pytest.mark.slow
 def test_metas_published_file_name_is_enough(tmp_path):
-    from cinetrack.tracking.sam2.architecture import build_network
+    from cinetrack.tracking.evidence.sam2.architecture import build_network
 
     checkpoint = tmp_path / "sam2.1_hiera_small.pt"
     torch.save({"model": build_network("sam2.1_hiera_s.yaml", tmp_path).state_dict()}, checkpoint)

@@ -13,7 +13,7 @@ from copy import copy
 import cv2
 import numpy as np
 
-from cinetrack.tracking.optical_flow import FlowSearch, sampled
+from cinetrack.tracking.stabilisation.optical_flow import FlowSearch, sampled
 
 # How far beyond an outline its surroundings reach, px.
 NEAR_PX = 8

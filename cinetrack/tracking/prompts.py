@@ -1,15 +1,9 @@
-"""What every tracker is: start on an outlined frame, then one frame in and one mask out, in acquisition order.
-
-A session is never handed a later frame, so no tracker can look ahead, and it keeps a bounded past, so its memory
-does not grow with the sequence.
-"""
+"""How a target is pointed out on a frame: by its mask, a box around it, or clicks; and the checks of what is given."""
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol
 
 import numpy as np
 
@@ -59,69 +53,8 @@ class PointPrompt:
 Prompt = MaskPrompt | BoxPrompt | PointPrompt
 
 
-@dataclass(frozen=True, eq=False)
-class StepResult:
-    """A target on one frame.
-
-    Attributes:
-        mask: (H, W) bool, `logits > 0`; on a frame prompted with a mask, that mask.
-        logits: (H, W) float32 at the frame's resolution. SAM2: mask logits. Registration and static: signed distance
-            to the outline in pixels, positive inside.
-        object_score: logit of "the target is in this frame" (SAM2); NaN where a tracker does not estimate it.
-        predicted_iou: the tracker's own estimate of its mask's overlap with the truth, in [0, 1]; NaN likewise.
-    """
-
-    mask: np.ndarray
-    logits: np.ndarray
-    object_score: float = math.nan
-    predicted_iou: float = math.nan
-
-
-class TrackingSession(Protocol):
-    """The state of one sequence being tracked. Frames are (H, W), any real number type, in acquisition order."""
-
-    @property
-    def results(self) -> list[StepResult]:
-        """The targets on the latest frame, in the order in which they were prompted."""
-
-    def step(self, frame: np.ndarray) -> StepResult:
-        """Take the next frame; return the first target on it (all of them are in `results`).
-
-        Raises InputError where the frame's shape differs from the first one's.
-        """
-
-    def correct(self, prompt: Prompt, target: int = 0) -> StepResult:
-        """Prompt a target anew on the latest frame; tracking goes on from all prompts given."""
-
-    def add_target(self, prompt: Prompt) -> StepResult:
-        """Start one more target on the latest frame; it is the last of `results`."""
-
-    def copy(self) -> TrackingSession:
-        """A session in the same state that goes on by itself: where to resume from after a correction."""
-
-
-class Tracker(Protocol):
-    """A loaded model. One tracker may run many sessions, one after the other or in turns."""
-
-    name: str  # of the method, for logs and reports
-    precision: str  # of its arithmetic, for logs
-
-    def start(
-        self, frame: np.ndarray, prompt: np.ndarray | Prompt | Sequence[Prompt], num_frames: int | None = None
-    ) -> TrackingSession:
-        """Begin a sequence.
-
-        Args:
-            frame: (H, W), any real number type.
-            prompt: the target's (H, W) mask, or a prompt, or one prompt a target.
-            num_frames: the sequence's length where it is known and stock SAM2's dependence on it is wanted.
-        Raises:
-            InputError: an unusable frame or prompt, or a kind of prompt that the tracker does not take.
-        """
-
-
 def as_prompts(prompt: np.ndarray | Prompt | Sequence[np.ndarray | Prompt]) -> list[Prompt]:
-    """The argument of `Tracker.start` as a list with one prompt a target. Raises InputError for anything else."""
+    """The argument of `Chain.start` as a list with one prompt a target. Raises InputError for anything else."""
     if isinstance(prompt, (list, tuple)):
         if not prompt:
             raise InputError("prompts: expected at least one target, found none")
@@ -155,14 +88,6 @@ def check_prompt(prompt: Prompt, shape: tuple[int, int]) -> None:
         corners = prompt.points
     if any(not (0 <= row <= shape[0] and 0 <= column <= shape[1]) for row, column in corners):
         raise InputError(f"prompt: expected it within the frame's {shape} pixels, found {prompt}")
-
-
-def mask_of(prompt: Prompt, shape: tuple[int, int], tracker: str) -> np.ndarray:
-    """The (H, W) mask of a prompt, for trackers that take no other kind. Raises InputError for other kinds."""
-    if not isinstance(prompt, MaskPrompt):
-        raise InputError(f"{tracker} tracker: expected a mask prompt, found a {type(prompt).__name__}")
-    check_prompt(prompt, shape)
-    return prompt.mask
 
 
 def _as_prompt(prompt: np.ndarray | Prompt) -> Prompt:

@@ -11,7 +11,7 @@ import torch
 from PIL import Image
 
 from cinetrack.sequence.intensity import min_max_8bit
-from cinetrack.tracking.protocol import BoxPrompt, PointPrompt
+from cinetrack.tracking.prompts import BoxPrompt, PointPrompt
 
 # ImageNet's channel statistics, sam2.utils.misc.load_video_frames.
 MEAN = (0.485, 0.456, 0.406)

@@ -12,7 +12,6 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from cinetrack.errors import InputError
 from cinetrack.sequence.intensity import finite_frame
 
 # Smaller frames are padded: below, the flow's pyramid has no level to work on (found by trying all settings allowed).
@@ -21,49 +20,33 @@ SMALLEST_SIDE_PX = 96
 INVERSION_STEPS = 8
 
 
+# OpenCV's "medium" preset, some 17 ms a frame at 350 x 350 on one core.
+FINEST_SCALE = 1  # pyramid level at which the search ends; 0 is full resolution, each level halves it
+GRADIENT_DESCENT_ITERATIONS = 25  # of each patch's search
+VARIATIONAL_REFINEMENT_ITERATIONS = 5  # of the smoothing that follows on every level
+# Frame 0's intensities that become 0 and 255, in percent; robust to bright vessels and to spikes.
+WINDOW_PERCENTILES = (0.5, 99.5)
+
+
 @dataclass(frozen=True)
 class FlowSettings:
-    """Settings of the flow; OpenCV's "medium" preset, which is some 17 ms a frame at 350 x 350 on one core.
+    """How stiff a flow is.
 
     Attributes:
-        finest_scale: pyramid level at which the search ends; 0 is full resolution, each level halves it.
         patch_size_px, patch_stride_px: size of the patches matched, and their distance.
-        gradient_descent_iterations: of each patch's search.
-        variational_refinement_iterations: of the smoothing that follows on every level.
-        smoothness_weight, gradient_constancy_weight: of that smoothing's energy, beside 5 for equal intensities.
-        window_percentiles: frame 0's intensities that become 0 and 255; robust to bright vessels and to spikes.
+        smoothness_weight, gradient_constancy_weight: of the energy that smoothing minimises, beside 5 for equal
+            intensities.
     """
 
-    finest_scale: int = 1
-    patch_size_px: int = 8
-    patch_stride_px: int = 3
-    gradient_descent_iterations: int = 25
-    variational_refinement_iterations: int = 5
-    smoothness_weight: float = 20.0
-    gradient_constancy_weight: float = 10.0
-    window_percentiles: tuple[float, float] = (0.5, 99.5)
-
-    def __post_init__(self) -> None:
-        # OpenCV does not check its settings; beyond these bounds it fails or crashes.
-        for name, low, high in (
-            ("finest_scale", 0, 3),
-            ("patch_size_px", 4, 16),
-            ("patch_stride_px", 1, self.patch_size_px),
-            ("gradient_descent_iterations", 1, 1000),
-            ("variational_refinement_iterations", 0, 1000),
-            ("smoothness_weight", 0, 1000),
-            ("gradient_constancy_weight", 0, 1000),
-        ):
-            if not low <= getattr(self, name) <= high:
-                raise InputError(f"registration {name}: expected {low} to {high}, found {getattr(self, name)}")
-        low, high = self.window_percentiles
-        if not 0 <= low < high <= 100:
-            raise InputError(f"registration settings: expected percentiles 0 <= low < high <= 100, found {low}, {high}")
+    patch_size_px: int
+    patch_stride_px: int
+    smoothness_weight: float
+    gradient_constancy_weight: float
 
 
-# Follows most anatomy better under cine-MR's noise (docs/motion-compensation.md), and small targets that move by
-# themselves worse.
-SMOOTH_FLOW = FlowSettings(patch_size_px=10, patch_stride_px=4, smoothness_weight=40.0, gradient_constancy_weight=20.0)
+# "flexible" is OpenCV's preset. "smooth" follows most anatomy better under cine-MR's noise, and small targets that move
+# by themselves worse (experiments/flow-choice).
+FLOWS = {"smooth": FlowSettings(10, 4, 40.0, 20.0), "flexible": FlowSettings(8, 3, 20.0, 10.0)}
 
 
 class FlowSearch:
@@ -72,7 +55,7 @@ class FlowSearch:
     def __init__(self, first_frame: np.ndarray, settings: FlowSettings) -> None:
         """`first_frame`, (H, W), gives the frames' shape and the intensities that the search tells apart."""
         self._shape = first_frame.shape
-        self._window = _intensity_window(first_frame, settings.window_percentiles)
+        self._window = _intensity_window(first_frame, WINDOW_PERCENTILES)
         self._search = _dis(settings)
         self.grid = pixel_grid(self._shape)
 
@@ -129,11 +112,11 @@ def _intensity_window(frame: np.ndarray, percentiles: tuple[float, float]) -> tu
 
 def _dis(settings: FlowSettings) -> cv2.DISOpticalFlow:
     search = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
-    search.setFinestScale(settings.finest_scale)
+    search.setFinestScale(FINEST_SCALE)
     search.setPatchSize(settings.patch_size_px)
     search.setPatchStride(settings.patch_stride_px)
-    search.setGradientDescentIterations(settings.gradient_descent_iterations)
-    search.setVariationalRefinementIterations(settings.variational_refinement_iterations)
+    search.setGradientDescentIterations(GRADIENT_DESCENT_ITERATIONS)
+    search.setVariationalRefinementIterations(VARIATIONAL_REFINEMENT_ITERATIONS)
     search.setVariationalRefinementAlpha(settings.smoothness_weight)
     search.setVariationalRefinementGamma(settings.gradient_constancy_weight)
     return search
