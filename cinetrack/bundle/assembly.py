@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-import tempfile
 from dataclasses import replace
 from pathlib import Path
 
@@ -20,6 +19,7 @@ from cinetrack.bundle.manifest import (
 from cinetrack.bundle.refiner_spec import REGION_KEY, RefinerSpec
 from cinetrack.bundle.tracker_spec import RegistrationSpec, Sam2Spec, StaticSpec, TrackerSpec
 from cinetrack.errors import BundleError, InputError
+from cinetrack.sequence.drafts import draft_folder
 from cinetrack.sequence.json_files import read_json
 from cinetrack.tracking.motion_compensation import MotionCompensation
 
@@ -58,9 +58,8 @@ def create_bundle(
     """
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise InputError(f"{folder}: expected a new or empty folder for the bundle, found something in it")
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name}.") as temporary:
-        draft = Path(temporary) / "bundle"
+    with draft_folder(folder) as temporary:
+        draft = temporary / "bundle"
         draft.mkdir()
         source = _bundle_at(tracker)
         if source is not None:

@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 import math
 import shutil
-import tempfile
 import zlib
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -29,7 +28,7 @@ from cinetrack.refiner_training.outline_bias import biased, outline_bias
 from cinetrack.refiner_training.patient_folds import Folds, splits_of, write_folds
 from cinetrack.refiner_training.recorded_tracker import tracker_masks
 from cinetrack.sequence import CaseFiles, find_cases
-from cinetrack.sequence.atomic_write import write_text_atomically
+from cinetrack.sequence.atomic_write import atomic_folder, write_text_atomically
 from cinetrack.sequence.image_files import write_masks
 from cinetrack.sequence.intensity import min_max_8bit
 from cinetrack.sequence.json_files import read_json
@@ -250,18 +249,12 @@ def sample_files(case_id: str, tracker: str, frame: int, window: int, keep_first
 
 def write_pngs(folder: Path, images: np.ndarray) -> None:
     """Write (T, H, W) uint8 images as 0000.png, 0001.png, ...; the folder appears when all are written."""
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    temporary = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name}."))
-    try:
+    with atomic_folder(folder) as temporary:
         for index, image in enumerate(images):
             path = temporary / f"{index:04d}.png"
             if not cv2.imwrite(str(path), image):
                 raise OSError(f"{path}: could not be written")
-        temporary.chmod(0o755)
         shutil.rmtree(folder, ignore_errors=True)
-        temporary.rename(folder)
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
 
 
 def stilled_masks_path(record_path: Path) -> Path:
