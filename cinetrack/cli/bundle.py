@@ -29,7 +29,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     create.add_argument(
         "--refiner-region", type=int, metavar="PX", help="side of the surroundings of a refiner trained with --region"
     )
-    create.add_argument("--tile-step-size", type=float, default=0.05, help="fraction of the patch (default 0.05)")
+    create.add_argument(
+        "--tile-step-size",
+        type=float,
+        default=RefinerSpec.tile_step_size,
+        help="fraction of the patch (default %(default)s)",
+    )
     create.add_argument("--no-mirroring", action="store_true", help="without test-time mirroring")
     add_nearness_arguments(create)
     add_preset_argument(create)

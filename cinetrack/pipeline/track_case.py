@@ -57,22 +57,21 @@ class TrackedCase:
     Attributes:
         masks: (T, H, W) bool.
         object_scores, predicted_ious: one number a frame; NaN where the tracker estimates none.
-        tracking_s, refining_s: seconds in total.
+        stage_seconds: seconds in total of each of the method's stages, by name.
     """
 
     masks: np.ndarray
     object_scores: list[float] = field(default_factory=list)
     predicted_ious: list[float] = field(default_factory=list)
-    tracking_s: float = 0.0
-    refining_s: float = 0.0
+    stage_seconds: dict[str, float] = field(default_factory=dict)
 
     def add(self, frame: TrackedFrame) -> None:
         """Take the next frame in."""
         self.masks[len(self.object_scores)] = frame.mask
         self.object_scores.append(frame.result.object_score)
         self.predicted_ious.append(frame.result.predicted_iou)
-        self.tracking_s += frame.tracking_s
-        self.refining_s += frame.refining_s
+        for stage, seconds in (("tracking", frame.tracking_s), ("refining", frame.refining_s)):
+            self.stage_seconds[stage] = self.stage_seconds.get(stage, 0.0) + seconds
 
 
 def track_whole(

@@ -27,15 +27,15 @@ TRAINER_NAME = "nnUNetTrainer"
 
 @dataclass(frozen=True)
 class RefinerSettings:
-    """How a trained model is run: the checkpoint's file name, and the fields of `RefinerSpec`."""
+    """How a trained model is run: the checkpoint's file name, and the fields of `RefinerSpec`, with its defaults."""
 
-    checkpoint: str = "checkpoint_final.pth"
-    tile_step_size: float = 0.05
-    mirroring: bool = True
-    reach_px: float | None = None
-    confidence: float = EVEN
-    outline_weight: float | None = None
-    tracker_weight: float | None = None
+    checkpoint: str = RefinerSpec.checkpoint
+    tile_step_size: float = RefinerSpec.tile_step_size
+    mirroring: bool = RefinerSpec.mirroring
+    reach_px: float | None = RefinerSpec.reach_px
+    confidence: float = RefinerSpec.confidence
+    outline_weight: float | None = RefinerSpec.outline_weight
+    tracker_weight: float | None = RefinerSpec.tracker_weight
 
     def spec(self, folder: str, folds: Sequence[int | str], view: RefinerView) -> RefinerSpec:
         """The bundle's specification of these settings. Raises BundleError for one out of range."""
@@ -58,8 +58,9 @@ class RefinerSettings:
         reach = "" if self.reach_px is None else f", reach {self.reach_px:g} px"
         sure = "" if self.confidence == EVEN else f", confidence {self.confidence:g}"
         outline = "" if self.outline_weight is None else f", outline weight {self.outline_weight:g}"
+        tracker = "" if self.tracker_weight is None else f", tracker weight {self.tracker_weight:g}"
         mirrored = "mirroring" if self.mirroring else "no mirroring"
-        return f"{kind}, step {self.tile_step_size:g}, {mirrored}{reach}{sure}{outline}"
+        return f"{kind}, step {self.tile_step_size:g}, {mirrored}{reach}{sure}{outline}{tracker}"
 
 
 @dataclass(frozen=True)
