@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-import tempfile
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -21,6 +20,8 @@ from cinetrack.bundle.manifest import (
     open_bundle,
 )
 from cinetrack.errors import BundleError, InputError
+from cinetrack.refinement.settings import REGION_KEY
+from cinetrack.sequence.drafts import draft_folder
 from cinetrack.sequence.json_files import read_json
 from cinetrack.tracking.evidence.nnunet import NnunetSourceSettings
 from cinetrack.tracking.evidence.outline import OutlineSettings
@@ -29,8 +30,6 @@ from cinetrack.tracking.kinds import StageSettings
 from cinetrack.tracking.postprocessing.nnunet_redraw import NnunetRedrawSettings
 from cinetrack.tracking.stabilisation import Stabiliser
 
-# In dataset.json, which follows a model everywhere: the `region_px` that it was taught on.
-REGION_KEY = "cinetrack_region_px"
 
 NnunetStage = NnunetSourceSettings | NnunetRedrawSettings
 
@@ -69,9 +68,8 @@ def create_bundle(
     """
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise InputError(f"{folder}: expected a new or empty folder for the bundle, found something in it")
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name}.") as temporary:
-        draft = Path(temporary) / "bundle"
+    with draft_folder(folder) as temporary:
+        draft = temporary / "bundle"
         draft.mkdir()
         source = _bundle_at(tracker)
         if source is not None:

@@ -94,13 +94,15 @@ def _flow_name(tracker: dict[str, Any]) -> str:
 
 
 def _beside_refiner(
-    tracker: dict[str, Any], sources: list[dict[str, Any]], stabilisation: dict[str, Any] | None, refiner: dict[str, Any]
+    tracker: dict[str, Any],
+    sources: list[dict[str, Any]],
+    stabilisation: dict[str, Any] | None,
+    refiner: dict[str, Any],
 ) -> tuple[dict[str, Any], list[dict[str, Any]]]:
     """The stabilisation and the sources beside a refiner that worked within motion compensation."""
     if stabilisation is None:
-        raise BundleError(
-            f"refiner.region_px: expected none with {tracker['kind']} on frames as they are, found {refiner['region_px']}"
-        )
+        frames, found = f"{tracker['kind']} on frames as they are", refiner["region_px"]
+        raise BundleError(f"refiner.region_px: expected none with {frames}, found {found}")
     if tracker["kind"] == "registration":  # its refiner saw frames along the chosen flow, not along its own
         return {}, _outline(refiner.get("outline_weight")) or [{"kind": "outline"}]
     weight = refiner.get("tracker_weight")

@@ -77,6 +77,13 @@ class Method:
         return "static" if self.stabilisation is None else "registration"
 
     @property
+    def description(self) -> str:
+        """In words, as "stabilised frames, outline + sam2, then fill_holes"."""
+        frames = "frames as they are" if self.stabilisation is None else "stabilised frames"
+        steps = "".join(f", then {step.kind}" for step in self.postprocessing)
+        return f"{frames}, {' + '.join(source.kind for source in self.sources)}{steps}"
+
+    @property
     def files(self) -> list[str]:
         """The files that a bundle of this method must hold, relative to it."""
         return [file for stage in self.stages for file in stage.files]
@@ -117,14 +124,7 @@ class Bundle:
     @property
     def description(self) -> str:
         """For logs: the name and the chain."""
-        return f"{self.name} ({described(self.method)})"
-
-
-def described(method: Method) -> str:
-    """A method in words, as "stabilised frames, outline + sam2, then fill_holes"."""
-    frames = "frames as they are" if method.stabilisation is None else "stabilised frames"
-    steps = "".join(f", then {step.kind}" for step in method.postprocessing)
-    return f"{frames}, {' + '.join(source.kind for source in method.sources)}{steps}"
+        return f"{self.name} ({self.method.description})"
 
 
 def open_bundle(folder: Path) -> Bundle:

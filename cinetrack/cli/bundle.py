@@ -11,7 +11,6 @@ from cinetrack.bundle.manifest import BOX_SEGMENTERS
 from cinetrack.errors import InputError
 from cinetrack.refinement.settings import NnunetSettings
 from cinetrack.tracking.evidence.nnunet import NnunetSourceSettings
-from cinetrack.tracking.evidence.outline import OutlineSettings
 from cinetrack.tracking.evidence.sam2 import Sam2Settings
 from cinetrack.tracking.postprocessing.nnunet_redraw import NnunetRedrawSettings
 
@@ -42,8 +41,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--refiner-region",
         type=int,
         metavar="PX",
-        help="make the nnU-Net a source beside the tracker, shown a square of this side around the target; for one that "
-        "was taught with `refiner prepare --region` (default: it redraws the tracker's masks, as in the paper)",
+        help="make the nnU-Net a source beside the tracker, shown a square of this side around the target; for one "
+        "that was taught with `refiner prepare --region` (default: it redraws the tracker's masks, as in the paper)",
     )
     add_refiner_options(create)
     create.add_argument("--box-segmenter", metavar="NAME", help=f"of the labelling app: {', '.join(BOX_SEGMENTERS)}")
@@ -65,27 +64,8 @@ def add_outline_weight(parser: Any) -> None:
 
 
 def add_refiner_options(parser: Any) -> None:
-    """Declare how an nnU-Net is run, for `refiner_stage`."""
-    options = {"tile_step_size": "--tile-step-size", "mirroring": "--no-mirroring"}
-    NnunetSettings.add_options(parser, options)
-    parser.add_argument(
-        "--refiner-weight",
-        type=float,
-        metavar="W",
-        help="of an nnU-Net that is a source: what its log-odds are multiplied with in the sum (default 1)",
-    )
-
-
-def refiner_stage(args: argparse.Namespace, region_px: int | None, **settings: Any) -> NnunetStage:
-    """The nnU-Net as a source in a region, or as post-processing where that is None."""
-    settings |= {"tile_step_size": args.tile_step_size, "mirroring": args.mirroring}
-    if region_px is None:
-        if args.refiner_weight is not None:
-            raise InputError(f"--refiner-weight {args.refiner_weight}: expected a refiner with a region, found none")
-        return NnunetRedrawSettings(**settings)
-    if args.refiner_weight is not None:
-        settings["weight"] = args.refiner_weight
-    return NnunetSourceSettings(**settings, region_px=region_px)
+    """Declare --tile-step-size and --no-mirroring: how an nnU-Net is run."""
+    NnunetSettings.add_options(parser, {"tile_step_size": "--tile-step-size", "mirroring": "--no-mirroring"})
 
 
 def run(args: argparse.Namespace) -> int:
@@ -93,15 +73,19 @@ def run(args: argparse.Namespace) -> int:
     if args.action == "check":
         bundle = check_bundle(args.folder)
     else:
-        refiner = None
+        refiner: NnunetStage | None = None
         if args.refiner is not None:
-            refiner = refiner_stage(
-                args,
-                args.refiner_region,
-                folds=_folds(args.folds),
-                checkpoint=args.refiner_checkpoint,
-                window=args.window,
-            )
+            settings: dict[str, Any] = {
+                "folds": _folds(args.folds),
+                "checkpoint": args.refiner_checkpoint,
+                "window": args.window,
+                "tile_step_size": args.tile_step_size,
+                "mirroring": args.mirroring,
+            }
+            if args.refiner_region is None:
+                refiner = NnunetRedrawSettings(**settings)
+            else:
+                refiner = NnunetSourceSettings(**settings, region_px=args.refiner_region)
         bundle = create_bundle(
             args.output,
             args.tracker,

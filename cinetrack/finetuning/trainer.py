@@ -33,7 +33,8 @@ from cinetrack.finetuning.run_log import RunLog
 from cinetrack.finetuning.splits import held_out_cases
 from cinetrack.finetuning.starting_point import starting_point
 from cinetrack.finetuning.validation import Validation
-from cinetrack.sequence.atomic_write import atomic_path, remove_leftovers
+from cinetrack.sequence.atomic_write import atomic_path
+from cinetrack.sequence.drafts import remove_dead_drafts
 
 LAST, BEST = "last", "best"
 
@@ -106,7 +107,7 @@ class FineTuningTrainer(Trainer):
         """Validate the starting point, then train and validate to the end."""
         if self.distributed_rank == 0:
             for name in (LAST, BEST):  # a run killed while it wrote one leaves its unfinished copy
-                remove_leftovers(Path(self.checkpoint_conf.save_dir) / f"{name}.pt")
+                remove_dead_drafts(Path(self.checkpoint_conf.save_dir) / f"{name}.pt")
         try:
             if self.epoch == 0:
                 self._validate(0)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
@@ -55,7 +54,7 @@ class TrackedCase:
     masks: np.ndarray
     object_scores: list[float] = field(default_factory=list)
     predicted_ious: list[float] = field(default_factory=list)
-    stage_seconds: dict[str, float] = field(default_factory=Counter)
+    stage_seconds: dict[str, float] = field(default_factory=dict)
 
     def add(self, frame: TrackedFrame) -> None:
         """Take the next frame in."""

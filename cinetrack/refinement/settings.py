@@ -12,6 +12,9 @@ from cinetrack.settings import Settings, setting
 if TYPE_CHECKING:
     from cinetrack.refinement.refiner import Refiner  # imports torch and nnU-Net
 
+# In dataset.json, which follows a model everywhere: the side of the surroundings that it was taught on.
+REGION_KEY = "cinetrack_region_px"
+
 
 @dataclass(frozen=True)
 class NnunetSettings(Settings):

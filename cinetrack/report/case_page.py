@@ -21,10 +21,11 @@ from cinetrack.evaluation.centroid import centroids
 from cinetrack.evaluation.dataset_evaluation import CasePair, evaluate_pair
 from cinetrack.evaluation.dose import d98
 from cinetrack.evaluation.metric_names import ACCURACY, DICE, DISTANCES, millimetre_key
-from cinetrack.evaluation.prediction_folder import PredictionLog, read_log, read_prediction
+from cinetrack.evaluation.prediction_folder import read_prediction
 from cinetrack.evaluation.truth import read_observers, read_truth
 from cinetrack.report.frame_sheets import frame_sheets, windowed_8bit
 from cinetrack.report.outlines import outlines
+from cinetrack.runs.record import PredictionRecord, read_record
 from cinetrack.sequence import CaseFiles
 from cinetrack.sequence.image_files import read_series
 
@@ -50,7 +51,7 @@ def case_page(request: PageRequest) -> dict[str, Any]:
         InputError: a file that is missing or unusable, or shapes that differ.
     """
     masks, geometry = read_prediction(request.prediction)
-    log = read_log(request.prediction)
+    record = read_record(request.prediction)
     labelled = request.case is not None and request.case.labels_path is not None
     evaluation = evaluate_pair(CasePair(request.case_id, request.prediction, request.case)) if labelled else None
     shown = np.arange(0, len(masks), math.ceil(len(masks) / MOST_FRAMES))
@@ -67,12 +68,12 @@ def case_page(request: PageRequest) -> dict[str, Any]:
         "frames": len(masks),
         "shown": shown.tolist(),
         "spacing_mm": spacing_mm,
-        "facts": _facts(request.case, log),
+        "facts": _facts(request.case, record),
         "sheets": _sheets(request, shown, masks.shape) if request.case is not None else None,
         "outlines": {name: [_flat(mask) for mask in some[shown]] for name, some in series.items()},
         "traces": {name: _trace(some, first, spacing_mm) for name, some in series.items()},
-        "object_score": log.object_score or None,
-        "summary": _summary(masks, first, spacing_mm, log),
+        "object_score": record.object_score or None,
+        "summary": _summary(masks, first, spacing_mm, record),
     }
     if evaluation is not None:
         observers = list(evaluation.observers.values())
@@ -92,8 +93,8 @@ def overview_row(page: Mapping[str, Any]) -> dict[str, Any]:
     return {key: page[key] for key in keys if key in page}
 
 
-def _facts(case: CaseFiles | None, log: PredictionLog) -> dict[str, Any]:
-    facts: dict[str, Any] = {"tracker": log.tracker, "bundle": log.bundle, "seconds": log.total_seconds}
+def _facts(case: CaseFiles | None, record: PredictionRecord) -> dict[str, Any]:
+    facts: dict[str, Any] = {"tracker": record.tracker, "bundle": record.bundle, "seconds": record.total_seconds}
     if case is not None:
         facts |= {
             "region": case.region(),
@@ -124,18 +125,18 @@ def _trace(masks: np.ndarray, first: np.ndarray, spacing_mm: tuple[float, float]
 
 
 def _summary(
-    masks: np.ndarray, first: np.ndarray, spacing_mm: tuple[float, float], log: PredictionLog
+    masks: np.ndarray, first: np.ndarray, spacing_mm: tuple[float, float], record: PredictionRecord
 ) -> dict[str, float | None]:
     """What can be said of a prediction without truth, for sorting."""
     moved = (centroids(masks) - first) * spacing_mm
     known = moved[~np.isnan(moved).any(axis=1)]
-    scores = [score for score in log.object_score if score is not None]
+    scores = [score for score in record.object_score if score is not None]
     return {
         "empty": int(len(masks) - len(known)),
         "si_range_mm": float(np.ptp(known[:, 0])) if len(known) else None,
         "ap_range_mm": float(np.ptp(known[:, 1])) if len(known) else None,
         "lowest_score": min(scores) if scores else None,
-        "seconds_a_frame": log.total_seconds / len(masks) if log.total_seconds else None,
+        "seconds_a_frame": record.total_seconds / len(masks) if record.total_seconds else None,
     }
 
 

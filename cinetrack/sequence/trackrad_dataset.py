@@ -107,9 +107,9 @@ def find_cases(root: Path) -> list[CaseFiles]:
     """
     if not root.is_dir():
         raise InputError(f"{root}: expected a TrackRAD2025 dataset or patient folder, found none")
-    if _is_patient(root):
+    if is_patient(root):
         return cases_of_patient(root.absolute())
-    patients = sorted(path for path in root.iterdir() if path.is_dir() and _is_patient(path))
+    patients = sorted(path for path in root.iterdir() if path.is_dir() and is_patient(path))
     if not patients:
         raise InputError(f"{root}: expected patient folders with images/<patient>_frames.mha, found none")
     return [case for patient in patients for case in cases_of_patient(patient)]
@@ -188,7 +188,8 @@ def write_case(
     return folder
 
 
-def _is_patient(folder: Path) -> bool:
+def is_patient(folder: Path) -> bool:
+    """Whether a folder has `images/` or `targets/`."""
     return (folder / "images").is_dir() or (folder / "targets").is_dir()
 
 

@@ -4,9 +4,9 @@
                                    ├── SAM2 ─────┼── weighted sum ──> carried back ──> post-processing ──> mask
                                    └── nnU-Net ──┘
 
-The paper's method is this chain with one source and no stabilising: SAM2 on the frames as they are, then nnU-Net redraws
-its masks and holes are filled. Dense registration is the stabilised outline, the static baseline the outline alone.
-Container, commands, labelling app, training and the Python API all run a `Chain`.
+The paper's method is this chain with one source and no stabilising: SAM2 on the frames as they are, then nnU-Net
+redraws its masks and holes are filled. Dense registration is the stabilised outline, the static baseline the outline
+alone. Container, commands, labelling app, training and the Python API all run a `Chain`.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Which sources and post-processing steps there are: every file of their folders that declares settings with a `kind`."""
+"""Which sources and post-processing steps there are: every file of their folders with settings that have a `kind`."""
 
 from __future__ import annotations
 

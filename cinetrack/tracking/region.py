@@ -42,7 +42,8 @@ class Region:
         edges = _edges(prompt)
         extent = max(high - low for low, high in edges)
         side = max(side_px, int(np.ceil(extent)) + 2 * round(MARGIN_SHARE * side_px))
-        rows, columns = (_span((low + high) / 2, side, pixels) for (low, high), pixels in zip(edges, shape, strict=True))
+        middles = [(low + high) / 2 for low, high in edges]
+        rows, columns = (_span(middle, side, pixels) for middle, pixels in zip(middles, shape, strict=True))
         return cls(rows, columns, shape)
 
     def holds(self, prompt: Prompt) -> bool:

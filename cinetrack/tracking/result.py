@@ -13,7 +13,7 @@ class StepResult:
     """A target on one frame.
 
     Attributes:
-        mask: (H, W) bool, the method's final mask, post-processing included; on a frame prompted with a mask, that mask.
+        mask: (H, W) bool, the final mask, post-processing included; on a frame prompted with a mask, that mask.
         logits: (H, W) float32 at the frame's resolution, before post-processing: log-odds of the target, positive
             inside it. Of registration and the static baseline: the signed distance to the outline in pixels.
         object_score: logit of "the target is in this frame" (SAM2); NaN where no source estimates it.

@@ -87,13 +87,14 @@ class Target:
         if share is None or not source.remembers or not (share.region is None or share.region.holds(prompt)):
             region = None if source.region_px is None else Region.around(prompt, source.region_px, view.shape)
             share = _Share(source, source.target(), region)
+        seen = prompt if share.region is None else share.region.into(prompt)
         with self._clock.stage(source.name):
-            evidence = share.memory.prompt(share.seen(view), prompt if share.region is None else share.region.into(prompt))
+            evidence = share.memory.prompt(share.seen(view), seen)
         self._shares[number] = share
         return None if evidence is None else share.on_whole_frame(evidence)
 
 
 def _is_cut(mask: np.ndarray) -> bool:
-    """Whether the frame's border cuts a mask: beyond it, stabilised frames show nothing but the border's own values, and
-    where the target ends is not to be seen."""
+    """Whether the frame's border cuts a mask: beyond it, stabilised frames show nothing but the border's own values, so
+    that where the target ends is not to be seen."""
     return bool(mask[[0, -1]].any() or mask[:, [0, -1]].any())

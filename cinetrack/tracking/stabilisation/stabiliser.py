@@ -1,10 +1,10 @@
 """The first stage: the anatomy is held still by registration, and the sources see what is left.
 
 Breathing moves a target by centimetres, and most of that is what dense registration is good at. Every frame is warped
-back onto the frame on which the target was outlined, its reference, along the optical flow between the two; the sources
-work on the stabilised frames, where only the registration's errors, through-plane motion and changes of appearance are
-left to follow; their log-odds are carried back along the same flow. The warp and the way back are exact inverses of each
-other, so what the flow gets wrong is there for a source to see and to mend.
+back onto the frame on which the target was outlined, its reference, along the optical flow between the two; the
+sources work on the stabilised frames, where only the registration's errors, through-plane motion and changes of
+appearance are left to follow; their log-odds are carried back along the same flow. The warp and the way back are exact
+inverses of each other, so what the flow gets wrong is there for a source to see and to mend.
 
 `Unstabilised` is the same stage left out: frames and prompts are what they are.
 """

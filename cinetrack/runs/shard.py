@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -26,12 +27,19 @@ class Shard:
         return f"process {self.rank} of {self.size}"
 
 
-def this_shard() -> Shard:
+def this_shard(named: str | None = None) -> Shard:
     """The shard named by RANK and WORLD_SIZE, or within an srun step by SLURM_PROCID and SLURM_NTASKS.
 
+    Args:
+        named: I/N, counted from 0, which goes before the environment.
     Raises:
-        InputError: one of the two is missing, no number or out of range.
+        InputError: `named` is not of that form; one of the two variables is missing or no number; out of range.
     """
+    if named is not None:
+        match = re.fullmatch(r"(\d+)/(\d+)", named)
+        if not match or int(match[1]) >= int(match[2]):
+            raise InputError(f"--shard: expected I/N with I from 0 to N - 1, found {named}")
+        return Shard(int(match[1]), int(match[2]))
     if "RANK" in os.environ or "WORLD_SIZE" in os.environ:
         names = ("RANK", "WORLD_SIZE")
     elif "SLURM_STEP_ID" in os.environ:  # a batch script has SLURM_NTASKS as well, and is one process all the same
