@@ -7,11 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import SimpleITK as sitk
 
 from cinetrack.errors import InputError
 from cinetrack.sequence import CaseFiles
-from cinetrack.sequence.image_files import read_masks
+from cinetrack.sequence.image_files import image_facts, read_masks
 
 
 @dataclass(frozen=True, eq=False)
@@ -59,9 +58,6 @@ def read_observers(case: CaseFiles) -> Iterator[tuple[str, np.ndarray]]:
 
 
 def _number_type(path: Path) -> np.dtype:
-    reader = sitk.ImageFileReader()
-    reader.SetFileName(str(path))
-    reader.ReadImageInformation()
-    kind = sitk.GetPixelIDValueAsString(reader.GetPixelID())
+    number_type = image_facts(path, "a mask")[1]
     # All integers behave alike here, so that one stands for them.
-    return np.dtype({"32-bit float": np.float32, "64-bit float": np.float64}.get(kind, np.uint8))
+    return number_type if number_type.kind == "f" else np.dtype(np.uint8)
