@@ -13,9 +13,17 @@ import numpy as np
 from cinetrack.errors import InputError
 from cinetrack.evaluation.case_metrics import CaseMetrics, case_metrics
 from cinetrack.evaluation.case_processes import in_processes
-from cinetrack.evaluation.prediction_folder import PredictionLog, find_predictions, read_log, read_prediction
-from cinetrack.evaluation.truth import Truth, read_observers, read_truth
+from cinetrack.evaluation.frame_metrics import shapes_differ
+from cinetrack.evaluation.prediction_folder import (
+    PredictionLog,
+    find_predictions,
+    prediction_file,
+    read_log,
+    read_prediction,
+)
+from cinetrack.evaluation.truth import Truth, labels_of_every_frame, read_observers, read_truth
 from cinetrack.sequence import CaseFiles, find_cases
+from cinetrack.sequence.image_files import image_facts
 
 
 @dataclass(frozen=True, eq=False)
@@ -24,6 +32,7 @@ class CaseEvaluation:
 
     Attributes:
         observers: scores of each further observer's labels, taken for a prediction.
+        unusable_observers: why the labels of others could not be scored, by the observer's name.
     """
 
     case_id: str
@@ -35,11 +44,12 @@ class CaseEvaluation:
     metrics: CaseMetrics
     log: PredictionLog
     observers: dict[str, CaseMetrics] = field(default_factory=dict)
+    unusable_observers: dict[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
 class Failure:
-    """A case that could not be used and why, in one line."""
+    """A case, or one observer of it, that could not be used and why, in one line."""
 
     case_id: str
     error: str
@@ -95,14 +105,17 @@ def evaluate_dataset(
             failures.append(Failure(pair.case_id, str(outcome)))
         else:
             evaluations.append(outcome)
+            failures += observer_failures(outcome)
     return evaluations, sorted(failures, key=lambda failure: failure.case_id)
 
 
 def evaluate_pair(pair: CasePair) -> CaseEvaluation:
     """Read and score one case. Raises InputError naming the file or the case."""
+    _check_shapes(pair)
     truth = read_truth(pair.truth)
     masks, _ = read_prediction(pair.prediction)
     log = read_log(pair.prediction)
+    observers, unusable = _observers(pair.truth, truth)
     return CaseEvaluation(
         case_id=pair.case_id,
         frame_count=len(truth.masks),
@@ -112,11 +125,38 @@ def evaluate_pair(pair: CasePair) -> CaseEvaluation:
         spacing_mm=truth.spacing_mm,
         metrics=_score(str(pair.prediction), masks, truth),
         log=log,
-        observers={
-            name: _score(f"{pair.truth.folder}: observer {name}", labels, truth)
-            for name, labels in read_observers(pair.truth)
-        },
+        observers=observers,
+        unusable_observers=unusable,
     )
+
+
+def observer_failures(evaluation: CaseEvaluation) -> list[Failure]:
+    """The observers of a scored case whose labels could not be used."""
+    return [
+        Failure(evaluation.case_id, f"observer {name} is left out: {reason}")
+        for name, reason in evaluation.unusable_observers.items()
+    ]
+
+
+def _check_shapes(pair: CasePair) -> None:
+    """From the headers alone, so that a file that does not belong here is not inflated."""
+    truth, _ = image_facts(labels_of_every_frame(pair.truth), "a mask")
+    predicted, _ = image_facts(prediction_file(pair.prediction), "a mask")
+    if predicted != truth:
+        raise InputError(f"{pair.prediction}: {shapes_differ(predicted, truth)}")
+
+
+def _observers(case: CaseFiles, truth: Truth) -> tuple[dict[str, CaseMetrics], dict[str, str]]:
+    scores: dict[str, CaseMetrics] = {}
+    unusable: dict[str, str] = {}
+    for name, labels in read_observers(case, truth.masks.shape):
+        try:
+            if isinstance(labels, InputError):
+                raise labels
+            scores[name] = _score(f"{case.folder}: observer {name}", labels, truth)
+        except InputError as error:
+            unusable[name] = str(error)
+    return scores, unusable
 
 
 def _score(whose: str, masks: np.ndarray, truth: Truth) -> CaseMetrics:

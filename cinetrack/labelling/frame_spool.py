@@ -90,6 +90,7 @@ class FrameSpool(Spool):
 
 def open_frames(case: CaseFiles, folder: Path | None = None) -> FrameSpool:
     """A case's series as a spool. Raises InputError naming the bad file."""
+    case.check()
     return FrameSpool(case.series_path, folder)
 
 

@@ -18,7 +18,7 @@ import numpy as np
 from cinetrack.errors import InputError
 from cinetrack.evaluation.case_metrics import CaseMetrics
 from cinetrack.evaluation.centroid import centroids
-from cinetrack.evaluation.dataset_evaluation import CasePair, evaluate_pair
+from cinetrack.evaluation.dataset_evaluation import CasePair, evaluate_pair, observer_failures
 from cinetrack.evaluation.dose import d98
 from cinetrack.evaluation.metric_names import ACCURACY, DICE, DISTANCES, millimetre_key
 from cinetrack.evaluation.prediction_folder import PredictionLog, read_log, read_prediction
@@ -58,7 +58,10 @@ def case_page(request: PageRequest) -> dict[str, Any]:
     spacing_mm = geometry.spacing_mm
     if evaluation is not None:
         truth = read_truth(request.case)
-        series |= {"truth": truth.masks} | {f"observer {name}": labels for name, labels in read_observers(request.case)}
+        series["truth"] = truth.masks
+        for name, labels in read_observers(request.case, truth.masks.shape):
+            if isinstance(labels, np.ndarray) and name in evaluation.observers:
+                series[f"observer {name}"] = labels
         spacing_mm = truth.spacing_mm
     first = centroids(series.get("truth", masks)[:1])[0]
     page = {
@@ -82,6 +85,7 @@ def case_page(request: PageRequest) -> dict[str, Any]:
             "band": _band(observers),
             "observer_scores": [{metric.key: one.scores[metric.key] for metric in ACCURACY} for one in observers],
             "dose": _dose(evaluation.metrics),
+            "left_out": [failure.error for failure in observer_failures(evaluation)],
         }
     return page
 
@@ -104,6 +108,7 @@ def _facts(case: CaseFiles | None, log: PredictionLog) -> dict[str, Any]:
 
 
 def _sheets(request: PageRequest, shown: np.ndarray, shape: tuple[int, ...]) -> dict[str, Any]:
+    request.case.check()
     frames, _ = read_series(request.case.series_path)
     if frames.shape != shape:
         raise InputError(

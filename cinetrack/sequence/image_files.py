@@ -100,11 +100,9 @@ def read_masks(path: Path, shape: tuple[int, int, int] | None = None) -> tuple[n
     return _binary(image), image.geometry
 
 
-def read_index_masks(path: Path, shape: tuple[int, int, int] | None = None) -> tuple[np.ndarray, ImageGeometry]:
+def read_index_masks(path: Path) -> tuple[np.ndarray, ImageGeometry]:
     """Read a series of pictures of object indices: 0 is background, 1, 2, ... the objects.
 
-    Args:
-        shape: as of `read_masks`.
     Returns:
         indices: (T, H, W) uint8.
         geometry: the file's spacing, origin and direction.
@@ -112,7 +110,6 @@ def read_index_masks(path: Path, shape: tuple[int, int, int] | None = None) -> t
         InputError: as `read_series`, and where the values are not whole numbers of 0 to 255.
     """
     image = open_image(path, "masks of objects")
-    _check_shape(image, shape)
     indices = image.frames()
     with np.errstate(invalid="ignore"):
         whole = indices.astype(np.uint8)
