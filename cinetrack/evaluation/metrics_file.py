@@ -176,6 +176,8 @@ def _details(evaluation: CaseEvaluation) -> dict[str, Any]:
     }
     if evaluation.observers:
         details["observers"] = {name: _accuracy(metrics) for name, metrics in evaluation.observers.items()}
+    if evaluation.unusable_observers:
+        details["unusable_observers"] = dict(evaluation.unusable_observers)
     return details
 
 

@@ -40,6 +40,11 @@ def find_predictions(root: Path, only_case: str | None = None) -> dict[str, Path
     return found
 
 
+def prediction_file(folder: Path) -> Path:
+    """The file with the predicted masks. Raises InputError where there is none, or several."""
+    return only_series_in(folder / OUTPUT_FILE.parent)
+
+
 def read_prediction(folder: Path) -> tuple[np.ndarray, ImageGeometry]:
     """The predicted masks, (T, H, W) bool, and their geometry. Raises InputError naming the file."""
-    return read_masks(only_series_in(folder / OUTPUT_FILE.parent))
+    return read_masks(prediction_file(folder))

@@ -16,7 +16,7 @@ import numpy as np
 
 from cinetrack.errors import InputError
 from cinetrack.labelling.display import Display, Window
-from cinetrack.labelling.frame_spool import FrameSpool, Spool
+from cinetrack.labelling.frame_spool import Spool, open_frames
 from cinetrack.labelling.given_prompts import MOST_PROMPTS, GivenPrompt
 from cinetrack.labelling.index_masks import indexed
 from cinetrack.labelling.propagation import Checkpoints, propagate
@@ -82,7 +82,7 @@ class Workspace:
     ) -> None:
         self.case = case
         self.after = after
-        self.frames = FrameSpool(case.series_path)
+        self.frames = open_frames(case)
         self.frame_rate_hz, self.field_strength_t = case.frame_rate_hz(), case.field_strength_t()
         self.region = case.region()
         self.display = Display.of(self.frames.shape[1:], self.frames.geometry.spacing_mm)

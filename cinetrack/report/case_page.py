@@ -18,7 +18,7 @@ import numpy as np
 from cinetrack.errors import InputError
 from cinetrack.evaluation.case_metrics import CaseMetrics
 from cinetrack.evaluation.centroid import centroids
-from cinetrack.evaluation.dataset_evaluation import CasePair, evaluate_pair
+from cinetrack.evaluation.dataset_evaluation import CasePair, evaluate_pair, observer_failures
 from cinetrack.evaluation.dose import d98
 from cinetrack.evaluation.metric_names import ACCURACY, DICE, DISTANCES, millimetre_key
 from cinetrack.evaluation.prediction_folder import read_prediction
@@ -59,7 +59,10 @@ def case_page(request: PageRequest) -> dict[str, Any]:
     spacing_mm = geometry.spacing_mm
     if evaluation is not None:
         truth = read_truth(request.case)
-        series |= {"truth": truth.masks} | {f"observer {name}": labels for name, labels in read_observers(request.case)}
+        series["truth"] = truth.masks
+        for name, labels in read_observers(request.case, truth.masks.shape):
+            if isinstance(labels, np.ndarray) and name in evaluation.observers:
+                series[f"observer {name}"] = labels
         spacing_mm = truth.spacing_mm
     first = centroids(series.get("truth", masks)[:1])[0]
     page = {
@@ -83,6 +86,7 @@ def case_page(request: PageRequest) -> dict[str, Any]:
             "band": _band(observers),
             "observer_scores": [{metric.key: one.scores[metric.key] for metric in ACCURACY} for one in observers],
             "dose": _dose(evaluation.metrics),
+            "left_out": [failure.error for failure in observer_failures(evaluation)],
         }
     return page
 
@@ -105,6 +109,7 @@ def _facts(case: CaseFiles | None, record: PredictionRecord) -> dict[str, Any]:
 
 
 def _sheets(request: PageRequest, shown: np.ndarray, shape: tuple[int, ...]) -> dict[str, Any]:
+    request.case.check()
     frames, _ = read_series(request.case.series_path)
     if frames.shape != shape:
         raise InputError(

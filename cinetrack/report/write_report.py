@@ -54,6 +54,7 @@ def write_report(
         if isinstance(page, Failure):
             failures.append(page)
             continue
+        failures += [Failure(request.case_id, error) for error in page.pop("left_out", [])]
         write_text_atomically(output / "cases" / f"{request.case_id}.js", f"showCase({_json(page)});\n")
         rows.append(overview_row(page))
     if not rows:
