@@ -17,10 +17,10 @@ from cinetrack.bundle.manifest import (
     needed_files,
     open_bundle,
 )
+from cinetrack.bundle.model_json import read_model_json
 from cinetrack.bundle.refiner_spec import REGION_KEY, RefinerSpec
 from cinetrack.bundle.tracker_spec import RegistrationSpec, Sam2Spec, StaticSpec, TrackerSpec
 from cinetrack.errors import BundleError, InputError
-from cinetrack.sequence.json_files import read_json
 from cinetrack.tracking.motion_compensation import MotionCompensation
 
 WEIGHTLESS = {"registration": RegistrationSpec(), "static": StaticSpec()}
@@ -62,22 +62,26 @@ def create_bundle(
     with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name}.") as temporary:
         draft = Path(temporary) / "bundle"
         draft.mkdir()
+        copied: dict[Path, Path] = {}  # where a file of the draft comes from
         source = _bundle_at(tracker)
         if source is not None:
-            spec = _copy_tracker(draft, source, tracker_config)
+            spec = _copy_tracker(draft, source, tracker_config, copied)
             box_segmenter = box_segmenter or source.box_segmenter
         else:
-            spec = _add_tracker(draft, tracker, tracker_config)
+            spec = _add_tracker(draft, tracker, tracker_config, copied)
         spec = _as_shown(spec, region_px, motion_compensation)
         check_box_segmenter(box_segmenter, spec)
-        refiner_spec = None if refiner_folder is None else _add_refiner(draft, refiner_folder, refiner)
+        refiner_spec = None if refiner_folder is None else _add_refiner(draft, refiner_folder, refiner, copied)
         sums = {file: sha256_of(draft / file) for file in needed_files(spec, refiner_spec)}
         manifest = manifest_of(name or folder.resolve().name, spec, refiner_spec, sums, box_segmenter)
         (draft / MANIFEST_NAME).write_text(manifest)
         try:
             check_bundle(draft)
         except BundleError as error:  # which names the draft, gone by the time it is read
-            raise BundleError(str(error).replace(str(draft), str(folder))) from None
+            text = str(error)
+            for file, origin in copied.items():
+                text = text.replace(str(file), str(origin))
+            raise BundleError(text.replace(str(draft), str(folder))) from None
         if folder.exists():
             folder.rmdir()
         draft.rename(folder)
@@ -106,16 +110,17 @@ def _as_shown(spec: TrackerSpec, region_px: int | None, compensation: MotionComp
     return replace(spec, **wanted)
 
 
-def _copy_tracker(draft: Path, source: Bundle, config: str | None) -> TrackerSpec:
+def _copy_tracker(draft: Path, source: Bundle, config: str | None, copied: dict[Path, Path]) -> TrackerSpec:
     if config is not None:
         raise InputError(f"tracker configuration: expected none with the bundle {source.folder}, found {config}")
     for name in needed_files(source.tracker, None):
         (draft / name).parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(source.folder / name, draft / name)
+        copied[draft / name] = source.folder / name
     return source.tracker
 
 
-def _add_tracker(draft: Path, tracker: str, config: str | None) -> TrackerSpec:
+def _add_tracker(draft: Path, tracker: str, config: str | None, copied: dict[Path, Path]) -> TrackerSpec:
     if tracker in WEIGHTLESS:
         if config is not None:
             raise InputError(f"tracker configuration: expected none with {tracker}, found {config}")
@@ -127,6 +132,7 @@ def _add_tracker(draft: Path, tracker: str, config: str | None) -> TrackerSpec:
         raise InputError(f"{checkpoint}: expected a SAM2 checkpoint (or registration, or static), found none")
     config = config or guess_config(checkpoint, "--tracker-config")
     _copy_weights(checkpoint, draft / checkpoint.name)
+    copied[draft / checkpoint.name] = checkpoint
     if is_published_config(config):
         return Sam2Spec(config, checkpoint.name)
     if not Path(config).is_file():
@@ -134,6 +140,7 @@ def _add_tracker(draft: Path, tracker: str, config: str | None) -> TrackerSpec:
             f"{config}: expected a yaml, or one of {', '.join(PUBLISHED_CONFIGS.values())}, found no such file"
         )
     shutil.copyfile(config, draft / "tracker.yaml")
+    copied[draft / "tracker.yaml"] = Path(config)
     return Sam2Spec("tracker.yaml", checkpoint.name)
 
 
@@ -150,7 +157,7 @@ def _copy_weights(checkpoint: Path, target: Path) -> None:
         shutil.copyfile(checkpoint, target)
 
 
-def _add_refiner(draft: Path, source: Path, wanted: RefinerSpec | None) -> RefinerSpec:
+def _add_refiner(draft: Path, source: Path, wanted: RefinerSpec | None, copied: dict[Path, Path]) -> RefinerSpec:
     spec = wanted or RefinerSpec("refiner")
     for name in spec.files:
         inner = Path(name).relative_to(spec.folder)
@@ -158,7 +165,8 @@ def _add_refiner(draft: Path, source: Path, wanted: RefinerSpec | None) -> Refin
             raise BundleError(f"{source / inner}: expected a file of an nnU-Net trained-model folder, found none")
         (draft / name).parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(source / inner, draft / name)
-    dataset = read_json(source / "dataset.json")
+        copied[draft / name] = source / inner
+    dataset = read_model_json(source / "dataset.json", finite=False)
     taught = dataset.get(REGION_KEY) if isinstance(dataset, dict) else None
     if taught is not None and taught != spec.region_px:
         found = "none" if spec.region_px is None else spec.region_px

@@ -20,10 +20,10 @@ from typing import Any
 
 from cinetrack.bundle.checksum import sha256_of
 from cinetrack.bundle.manifest_values import expect_keys, inside
+from cinetrack.bundle.model_json import read_model_json
 from cinetrack.bundle.refiner_spec import RefinerSpec, read_refiner, refiner_document
 from cinetrack.bundle.tracker_spec import Sam2Spec, TrackerSpec, is_published, read_tracker
 from cinetrack.errors import BundleError, InputError
-from cinetrack.sequence.json_files import read_json
 
 MANIFEST_NAME = "bundle.json"
 BOX_SEGMENTERS = ("sam2", "grabcut", "random_walker")  # what turns a labeller's box into a mask
@@ -85,8 +85,8 @@ def open_bundle(folder: Path) -> Bundle:
     path = folder / MANIFEST_NAME
     if not path.is_file():
         raise BundleError(f"{path}: expected a model bundle's manifest, found none")
+    document = read_model_json(path)
     try:
-        document = read_json(path)
         expect_keys(document, "bundle", ("name", "tracker", "refiner", "files"), optional=("box_segmenter",))
         if not isinstance(document["name"], str) or not document["name"].strip():
             raise BundleError(f"name: expected a non-empty string, found {document['name']!r}")

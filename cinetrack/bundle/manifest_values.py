@@ -25,8 +25,10 @@ def expect_keys(value: Any, where: str, required: Iterable[str], optional: Itera
 def inside(name: str) -> str:
     """`name`, a relative path that stays in the bundle's folder; raises BundleError for another."""
     path = PurePosixPath(name)
-    if not name or path.is_absolute() or ".." in path.parts or "\\" in name:
+    if not name or path.is_absolute() or ".." in path.parts or "\\" in name or "\0" in name:
         raise BundleError(f"expected a path inside the bundle, found {name!r}")
+    if any(len(part.encode(errors="replace")) > 255 for part in path.parts) or len(name) > 2000:
+        raise BundleError(f"expected a path of usual length, found {name[:60]!r}... of {len(name)} characters")
     return name
 
 
