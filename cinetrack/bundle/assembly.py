@@ -19,10 +19,10 @@ from cinetrack.bundle.manifest import (
     manifest_of,
     open_bundle,
 )
+from cinetrack.bundle.model_json import read_model_json
 from cinetrack.errors import BundleError, InputError
 from cinetrack.refinement.settings import REGION_KEY
 from cinetrack.sequence.drafts import draft_folder
-from cinetrack.sequence.json_files import read_json
 from cinetrack.tracking.evidence.nnunet import NnunetSourceSettings
 from cinetrack.tracking.evidence.outline import OutlineSettings
 from cinetrack.tracking.evidence.sam2 import Sam2Settings
@@ -71,15 +71,17 @@ def create_bundle(
     with draft_folder(folder) as temporary:
         draft = temporary / "bundle"
         draft.mkdir()
+        copied: dict[Path, Path] = {}  # where a file of the draft comes from
         source = _bundle_at(tracker)
         if source is not None:
-            method = _copy_tracker(draft, source, tracker_config)
+            method = _copy_tracker(draft, source, tracker_config, copied)
             box_segmenter = box_segmenter or source.box_segmenter
         else:
-            method = _add_tracker(draft, tracker, tracker_config)
+            method = _add_tracker(draft, tracker, tracker_config, copied)
         method = _as_shown(method, region_px, stabilise, outline_weight)
         if refiner_folder is not None:
-            method = _with_refiner(method, _add_refiner(draft, refiner_folder, refiner or NnunetRedrawSettings()))
+            added = _add_refiner(draft, refiner_folder, refiner or NnunetRedrawSettings(), copied)
+            method = _with_refiner(method, added)
         try:
             check_method(method)
             check_box_segmenter(box_segmenter, method)
@@ -87,7 +89,10 @@ def create_bundle(
             (draft / MANIFEST_NAME).write_text(manifest_of(name or folder.resolve().name, method, sums, box_segmenter))
             check_bundle(draft)
         except BundleError as error:  # which names the draft, gone by the time it is read
-            raise BundleError(str(error).replace(str(draft), str(folder))) from None
+            text = str(error)
+            for file, origin in copied.items():
+                text = text.replace(str(file), str(origin))
+            raise BundleError(text.replace(str(draft), str(folder))) from None
         if folder.exists():
             folder.rmdir()
         draft.rename(folder)
@@ -140,17 +145,18 @@ def _with_refiner(method: Method, refiner: NnunetStage) -> Method:
     return replace(method, sources=(*method.sources, refiner), stabilisation=stabilisation)
 
 
-def _copy_tracker(draft: Path, source: Bundle, config: str | None) -> Method:
+def _copy_tracker(draft: Path, source: Bundle, config: str | None, copied: dict[Path, Path]) -> Method:
     if config is not None:
         raise InputError(f"tracker configuration: expected none with the bundle {source.folder}, found {config}")
     tracker = source.method.tracker()
     for name in tracker.files:
         (draft / name).parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(source.folder / name, draft / name)
+        copied[draft / name] = source.folder / name
     return tracker
 
 
-def _add_tracker(draft: Path, tracker: str, config: str | None) -> Method:
+def _add_tracker(draft: Path, tracker: str, config: str | None, copied: dict[Path, Path]) -> Method:
     if tracker in WEIGHTLESS:
         if config is not None:
             raise InputError(f"tracker configuration: expected none with {tracker}, found {config}")
@@ -162,6 +168,7 @@ def _add_tracker(draft: Path, tracker: str, config: str | None) -> Method:
         raise InputError(f"{checkpoint}: expected a SAM2 checkpoint (or registration, or static), found none")
     config = config or guess_config(checkpoint, "--tracker-config")
     _copy_weights(checkpoint, draft / checkpoint.name)
+    copied[draft / checkpoint.name] = checkpoint
     if is_published_config(config):
         return Method((Sam2Settings(config, checkpoint.name),))
     if not Path(config).is_file():
@@ -169,6 +176,7 @@ def _add_tracker(draft: Path, tracker: str, config: str | None) -> Method:
             f"{config}: expected a yaml, or one of {', '.join(PUBLISHED_CONFIGS.values())}, found no such file"
         )
     shutil.copyfile(config, draft / "tracker.yaml")
+    copied[draft / "tracker.yaml"] = Path(config)
     return Method((Sam2Settings("tracker.yaml", checkpoint.name),))
 
 
@@ -185,14 +193,15 @@ def _copy_weights(checkpoint: Path, target: Path) -> None:
         shutil.copyfile(checkpoint, target)
 
 
-def _add_refiner(draft: Path, source: Path, settings: NnunetStage) -> NnunetStage:
+def _add_refiner(draft: Path, source: Path, settings: NnunetStage, copied: dict[Path, Path]) -> NnunetStage:
     for name in settings.files:
         inner = Path(name).relative_to(settings.folder)
         if not (source / inner).is_file():
             raise BundleError(f"{source / inner}: expected a file of an nnU-Net trained-model folder, found none")
         (draft / name).parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(source / inner, draft / name)
-    dataset = read_json(source / "dataset.json")
+        copied[draft / name] = source / inner
+    dataset = read_model_json(source / "dataset.json", finite=False)
     taught = dataset.get(REGION_KEY) if isinstance(dataset, dict) else None
     given = settings.region_px if isinstance(settings, NnunetSourceSettings) else None
     if taught is not None and taught != given:

@@ -23,8 +23,8 @@ from typing import Any
 
 from cinetrack.bundle.checksum import sha256_of
 from cinetrack.bundle.format_1 import translated
+from cinetrack.bundle.model_json import read_model_json
 from cinetrack.errors import BundleError, InputError
-from cinetrack.sequence.json_files import read_json
 from cinetrack.settings import expect_keys
 from cinetrack.tracking.evidence.nnunet import NnunetSourceSettings
 from cinetrack.tracking.evidence.outline import OutlineSettings
@@ -137,8 +137,8 @@ def open_bundle(folder: Path) -> Bundle:
     path = folder / MANIFEST_NAME
     if not path.is_file():
         raise BundleError(f"{path}: expected a model bundle's manifest, found none")
+    document = read_model_json(path)
     try:
-        document = read_json(path)
         if isinstance(document, dict) and "format" not in document:
             document = translated(document)
         required = ("format", "name", "stabilisation", "sources", "postprocessing", "files")
@@ -242,8 +242,10 @@ def _read_files(value: Any) -> dict[str, str]:
 def _inside(name: str) -> None:
     """Raise BundleError unless `name` is a relative path that stays in the bundle's folder."""
     path = PurePosixPath(name)
-    if not name or path.is_absolute() or ".." in path.parts or "\\" in name:
+    if not name or path.is_absolute() or ".." in path.parts or "\\" in name or "\0" in name:
         raise BundleError(f"expected a path inside the bundle, found {name!r}")
+    if any(len(part.encode(errors="replace")) > 255 for part in path.parts) or len(name) > 2000:
+        raise BundleError(f"expected a path of usual length, found {name[:60]!r}... of {len(name)} characters")
 
 
 def _expect_covered(needed: list[str], files: dict[str, str]) -> None:

@@ -12,6 +12,7 @@ from pathlib import Path
 import torch
 
 from cinetrack.bundle import open_bundle
+from cinetrack.bundle.finite_weights import check_weights
 from cinetrack.bundle.safe_weights import differences
 from cinetrack.errors import BundleError, InputError
 from cinetrack.sequence.atomic_write import atomic_path
@@ -50,8 +51,10 @@ def average_checkpoints(sources: Sequence[Path], shares: Sequence[float] | None,
             # In double precision, so that equal weights stay what they are.
             part = value.double() * (share / sum(shares))
             mean[name] = mean[name] + part if name in mean else part
+    averaged = {name: value.to(first[name].dtype) for name, value in mean.items()}
+    check_weights(averaged, output)  # shares of thousands may leave a number type's range
     with atomic_path(output) as temporary:
-        torch.save({"model": {name: value.to(first[name].dtype) for name, value in mean.items()}}, temporary)
+        torch.save({"model": averaged}, temporary)
 
 
 def _checkpoint(source: Path) -> Path:

@@ -13,8 +13,8 @@ import torch
 
 from cinetrack.bundle import Bundle
 from cinetrack.bundle.assembly import NnunetStage, create_bundle
-from cinetrack.bundle.safe_weights import load_weights
 from cinetrack.errors import BundleError, InputError
+from cinetrack.refinement.model_folder import read_checkpoint
 from cinetrack.refinement.settings import REGION_KEY, NnunetSettings
 from cinetrack.sequence.json_files import read_json
 from cinetrack.tracking.evidence.nnunet import NnunetSourceSettings
@@ -93,7 +93,7 @@ def export_model(model_folder: Path, folds: Sequence[int | str], checkpoint: str
     """Copy a trained-model folder as nnU-Net reads it, with what predicting needs and no more.
 
     Raises:
-        BundleError: a file is missing, or no checkpoint of nnU-Net.
+        BundleError: a file is missing, no checkpoint of nnU-Net, or one whose weights are not finite.
     """
     target.mkdir(parents=True, exist_ok=True)
     for name, dropped in (("dataset.json", "dataset"), ("plans.json", None)):
@@ -102,8 +102,8 @@ def export_model(model_folder: Path, folds: Sequence[int | str], checkpoint: str
         (target / name).write_text(json.dumps(content, indent=1) + "\n")
     for fold in folds:
         path = model_folder / f"fold_{fold}" / checkpoint
-        content = load_weights(path)
-        missing = [key for key in (*KEPT, "init_args") if key not in content]
+        content = read_checkpoint(path)
+        missing = [key for key in KEPT if key not in content]
         if missing:
             raise BundleError(f"{path}: expected a checkpoint of nnU-Net's trainer, found none of {', '.join(missing)}")
         slim = {key: content[key] for key in KEPT}
@@ -132,11 +132,14 @@ def bundle_refiner(
     with tempfile.TemporaryDirectory() as temporary:
         exported = Path(temporary) / "model"
         export_model(model_folder, folds, settings.checkpoint, exported)
-        return create_bundle(
-            output,
-            tracker,
-            outline_weight=settings.outline_weight,
-            refiner_folder=exported,
-            refiner=stage,
-            name=name,
-        )
+        try:
+            return create_bundle(
+                output,
+                tracker,
+                outline_weight=settings.outline_weight,
+                refiner_folder=exported,
+                refiner=stage,
+                name=name,
+            )
+        except BundleError as error:  # which names the copy, gone by the time it is read
+            raise BundleError(str(error).replace(str(exported), str(model_folder))) from None

@@ -122,7 +122,8 @@ def test_altered_weights_are_refused(bundle):
     [
         ("model: {_target_: os.system, command: 'touch /tmp/pwned'}", "SAM2Base"),
         ("other: 1", "SAM2 `model`"),
-        ("model: [1, 2", "SAM2 `model`"),
+        ("model: [1, 2", "expected a yaml, found something else"),
+        ("model: ???", "SAM2 `model`"),
         ("model: {_target_: sam2.modeling.sam2_base.SAM2Base, image_encoder: {_target_: os.getcwd}}", "os.getcwd"),
         (
             "model: {_target_: sam2.modeling.sam2_base.SAM2Base, "

@@ -14,12 +14,11 @@ from typing import Any
 import torch
 from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
-from omegaconf.errors import OmegaConfBaseException
 from sam2.modeling.position_encoding import PositionEmbeddingSine
 from sam2.modeling.sam2_base import SAM2Base
-from yaml import YAMLError
 
-from cinetrack.bundle.safe_weights import differences, load_weights
+from cinetrack.bundle.model_yaml import read_model_yaml
+from cinetrack.bundle.safe_weights import differences, load_network
 from cinetrack.errors import BundleError, InputError
 
 # sam2's own SAM2.1 configurations, by the names that Meta's checkpoints go by.
@@ -84,16 +83,15 @@ def read_architecture(config: str, folder: Path) -> DictConfig:
     published = is_published_config(config)
     path = Path(str(files("sam2"))) / "configs" / "sam2.1" / config if published else folder / config
     try:
-        document = OmegaConf.load(path)
-        model = document.model
-        OmegaConf.resolve(model)
+        document = read_model_yaml(path)
     except FileNotFoundError:
         known = ", ".join(PUBLISHED_CONFIGS.values())
         raise BundleError(
             f"{path}: expected a SAM2 configuration (a yaml here, or one of {known}), found none"
         ) from None
-    except (OmegaConfBaseException, YAMLError, AttributeError, ValueError, OSError) as error:
-        raise BundleError(f"{path}: expected a yaml with a SAM2 `model`, found something else ({error})") from None
+    model = document.model if "model" in document else None  # "???", yaml's word for missing, counts as none
+    if model is None:
+        raise BundleError(f"{path}: expected a yaml with a SAM2 `model`, found none")
     if not isinstance(model, DictConfig) or model.get("_target_") not in _ROOTS:
         raise BundleError(f"{path}: expected model._target_ to be {_ROOTS[0]}, found {_target_of(model)}")
     for key in PREDICTOR_ONLY:
@@ -121,12 +119,9 @@ def read_weights(checkpoint: Path) -> dict[str, Any]:
     """The weights of Meta's file, or of one that SAM2's trainer wrote, by name, without executing code from it.
 
     Raises:
-        BundleError: the file is unusable, or has no weights under "model".
+        BundleError: the file is unusable, has no weights under "model", or weights that are not finite.
     """
-    weights = load_weights(checkpoint).get("model")
-    if not isinstance(weights, dict):
-        raise BundleError(f'{checkpoint}: expected SAM2 weights under the key "model", found no such key')
-    return weights
+    return load_network(checkpoint, "model")
 
 
 def load_weights_into(network: SAM2Base, weights: dict[str, Any], path: Path) -> None:
