@@ -22,7 +22,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command's arguments."""
     parser.add_argument("source", type=Path, metavar="DATASET_OR_CASE", help="a dataset, patient or /input folder")
     parser.add_argument("-o", "--output", type=Path, required=True, help="gets <case>/images/... and prediction.json")
-    parser.add_argument("--model", type=Path, help="bundle folder; default /opt/ml/model, else resources/default")
+    parser.add_argument("--model", type=Path, help="bundle folder, or the name of a shipped bundle")
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N")
     parser.add_argument("--overwrite", action="store_true", help="track finished cases again")
 
