@@ -15,9 +15,6 @@ import numpy as np
 from cinetrack.tracking.evidence.source import Evidence, Source
 
 
-GREATEST_EVIDENCE = 8.0
-
-
 def fused(found: Sequence[tuple[Source, Evidence]]) -> Evidence:
     """The sum of what the sources say of a target on a frame.
 
@@ -29,18 +26,15 @@ def fused(found: Sequence[tuple[Source, Evidence]]) -> Evidence:
     if len(found) == 1:
         [(_, alone)] = found
         return Evidence(alone.logits.astype(np.float32), alone.object_score, alone.predicted_iou)
-    networks = [(source, evidence) for source, evidence in found if source.limit is not None]
-    total = sum(source.weight * _bounded(source, evidence, len(networks)) for source, evidence in networks)
-    sure = 0.0 if any(evidence.object_score < 0 for _, evidence in networks) else GREATEST_EVIDENCE
-    total = np.clip(total, -sure, sure) + sum(
-        source.weight * evidence.logits for source, evidence in found if source.limit is None
-    )
+    total = sum(_counted(source, evidence) for source, evidence in found)
     scored = next((evidence for _, evidence in found if not math.isnan(evidence.object_score)), found[0][1])
     return Evidence(np.asarray(total, np.float32), scored.object_score, scored.predicted_iou)
 
 
-def _bounded(source: Source, evidence: Evidence, networks: int) -> np.ndarray:
-    if source.name == "nnunet" or networks == 1:
-        return evidence.logits
-    sure = 0.0 if evidence.object_score < 0 else GREATEST_EVIDENCE
-    return np.clip(evidence.logits, -sure, sure)
+def _counted(source: Source, evidence: Evidence) -> np.ndarray | float:
+    if evidence.object_score < 0:  # the logits of an absent target are a constant, which says nothing of an outline
+        return 0.0
+    logits = evidence.logits
+    if source.limit is not None:
+        logits = np.clip(logits, -source.limit, source.limit)
+    return source.weight * logits
