@@ -79,7 +79,7 @@ def main() -> int:
             }
             rows.append({"difficulty": difficulty, "number": number, "absent_frames": absent[0], **scores})
             difference = scores["new"][DICE.key] - scores["old"][DICE.key]
-            print(f"{difficulty} {number}: Dice {scores['new']['dsc']:.4f}, {difference:+.4f}", file=sys.stderr)
+            print(f"{difficulty} {number}: Dice {scores['new'][DICE.key]:.4f}, {difference:+.4f}", file=sys.stderr)
     args.output.write_text(json.dumps({"arguments": vars(args), "cases": rows}, indent=1, default=str) + "\n")
     differences = np.array([row["new"][DICE.key] - row["old"][DICE.key] for row in rows])
     draws = np.random.default_rng(0).choice(differences, (10000, len(differences))).mean(axis=1)
