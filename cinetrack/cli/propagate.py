@@ -35,7 +35,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Track this process's share; prints a json summary. 2 where a sequence was bad, 1 where we failed."""
-    book = LabelBook(open_files(args.store))
+    book = LabelBook(open_files(args.store, to_read=True))
     # The dataset is what is dealt out, not the labelled part of it: labels may be added while processes start.
     cases = labelled_cases(this_shard().of(find_cases(args.dataset)), book)
     model = load_model(find_bundle(args.bundle), args.device)

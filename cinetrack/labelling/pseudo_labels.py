@@ -30,7 +30,7 @@ from cinetrack.labelling.store import safe_name
 from cinetrack.labelling.track_scores import scores_json, scores_of
 from cinetrack.pipeline.model import Model
 from cinetrack.sequence import CaseFiles
-from cinetrack.sequence.atomic_write import write_text_atomically
+from cinetrack.sequence.atomic_write import remove_leftovers, write_text_atomically
 from cinetrack.sequence.json_files import read_json
 
 logger = logging.getLogger(__name__)
@@ -140,6 +140,6 @@ def pseudo_label_meta(
 
 
 def _clear_remains(folder: Path) -> None:
-    """Remove what a killed process was writing under temporary names."""
-    for path in folder.glob(".*"):
-        path.unlink()
+    """Remove what a killed process was writing under temporary names; others' hidden files and folders stay."""
+    for name in (MASKS_NAME, SCORES_NAME, META_NAME):
+        remove_leftovers(folder / name)

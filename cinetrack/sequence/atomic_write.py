@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import os
+import re
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+
+from cinetrack.sequence.whole_file import flush_to_disk
 
 
 @contextmanager
@@ -14,6 +17,9 @@ def atomic_path(target: Path) -> Iterator[Path]:
     """Yield a temporary path with the target's ending; rename it to `target` on success, delete it otherwise.
 
     Parent folders are made. Leaves `target` as it was when the block raises.
+
+    Raises:
+        OSError: what was written is empty, or does not fit on the disk.
     """
     target.parent.mkdir(parents=True, exist_ok=True)
     suffix = "".join(target.suffixes[-2:]) if target.suffix == ".gz" else target.suffix
@@ -22,6 +28,7 @@ def atomic_path(target: Path) -> Iterator[Path]:
     temporary = Path(name)
     try:
         yield temporary
+        flush_to_disk(temporary)
         # mkstemp makes files private; an output is for whoever may read the folder.
         umask = os.umask(0)
         os.umask(umask)
@@ -33,8 +40,10 @@ def atomic_path(target: Path) -> Iterator[Path]:
 
 def remove_leftovers(target: Path) -> None:
     """Delete what processes that were killed were about to rename to `target`; nobody may be writing it now."""
-    for path in target.parent.glob(f".{target.stem}.*{target.suffix}"):
-        path.unlink(missing_ok=True)
+    ours = re.compile(rf"\.{re.escape(target.stem)}\.[a-z0-9_]{{8}}{re.escape(target.suffix)}")  # as mkstemp names them
+    for path in target.parent.glob(".*"):
+        if ours.fullmatch(path.name) and path.is_file():
+            path.unlink(missing_ok=True)
 
 
 def write_text_atomically(target: Path, text: str) -> None:
