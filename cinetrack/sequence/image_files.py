@@ -17,6 +17,7 @@ from cinetrack.sequence.atomic_write import atomic_path
 from cinetrack.sequence.image_formats import IMAGE_SUFFIXES, ImageFile, open_image
 from cinetrack.sequence.image_geometry import ImageGeometry
 from cinetrack.sequence.intensity import finite_frame
+from cinetrack.sequence.whole_file import not_whole
 
 __all__ = [
     "IMAGE_SUFFIXES", "ImageGeometry", "check_first_frame", "image_facts", "only_series_in", "open_series",
@@ -153,13 +154,23 @@ def write_masks(path: Path, masks: np.ndarray, geometry: ImageGeometry) -> None:
 
 
 def write_series(path: Path, frames: np.ndarray, geometry: ImageGeometry) -> None:
-    """Write (T, H, W) frames in their own number type, compressed and atomically."""
+    """Write (T, H, W) frames in their own number type, compressed and atomically.
+
+    Raises:
+        OSError: the file did not come out as it should, the disk being full for instance.
+    """
     image = sitk.GetImageFromArray(np.ascontiguousarray(np.moveaxis(frames, 0, -1)))
     image.SetSpacing(geometry.spacing)
     image.SetOrigin(geometry.origin)
     image.SetDirection(geometry.direction)
     with atomic_path(path) as temporary:
-        sitk.WriteImage(image, str(temporary), useCompression=True)
+        try:
+            sitk.WriteImage(image, str(temporary), useCompression=True)
+            written = open_image(temporary, "the written image").frames()
+        except (RuntimeError, InputError) as error:
+            raise not_whole(temporary, f"damaged ({str(error).strip().splitlines()[-1]})") from None
+        if not np.array_equal(written, frames, equal_nan=frames.dtype.kind == "f"):
+            raise not_whole(temporary, "with other values")
 
 
 def _binary(image: ImageFile) -> np.ndarray:

@@ -36,6 +36,7 @@ class ImageFile:
         wanted: what the file should hold, for errors ("a mask").
         shape: (T, H, W).
         dtype: number type in memory.
+        data_path: the file with the voxels, which may lie beside `path`.
         row_blocks: takes a number of bytes to hold at a time; gives the first row of each block and its voxels,
             (T, n, W), from the first row to the last.
     """
@@ -45,6 +46,7 @@ class ImageFile:
     shape: tuple[int, int, int]
     dtype: np.dtype
     geometry: ImageGeometry
+    data_path: Path
     row_blocks: Callable[[int], Iterator[tuple[int, np.ndarray]]]
 
     def blocks(self, block_bytes: int = BLOCK_BYTES) -> Iterator[tuple[int, np.ndarray]]:
@@ -87,7 +89,7 @@ def _open_metaimage(path: Path, wanted: str) -> ImageFile:
     header = read_header(path, wanted)
     time, columns, rows = header.size
     shape, dtype = (time, rows, columns), header.dtype.newbyteorder("=")
-    return ImageFile(path, wanted, shape, dtype, header.geometry, partial(row_blocks, header))
+    return ImageFile(path, wanted, shape, dtype, header.geometry, header.data_path, partial(row_blocks, header))
 
 
 def _open_with_itk(path: Path, wanted: str, image_io: str) -> ImageFile:
@@ -96,7 +98,7 @@ def _open_with_itk(path: Path, wanted: str, image_io: str) -> ImageFile:
     def whole(_: int) -> Iterator[tuple[int, np.ndarray]]:
         yield 0, itk_frames(path, wanted, image_io)
 
-    return ImageFile(path, wanted, information.shape, information.dtype, information.geometry, whole)
+    return ImageFile(path, wanted, information.shape, information.dtype, information.geometry, path, whole)
 
 
 @contextmanager
