@@ -8,7 +8,6 @@ from dataclasses import replace
 from pathlib import Path
 
 from cinetrack.bundle.checksum import sha256_of
-from cinetrack.bundle.loading import load_stages
 from cinetrack.bundle.manifest import (
     MANIFEST_NAME,
     Bundle,
@@ -37,7 +36,7 @@ def create_bundle(
     region_px: int | None = None,
     motion_compensation: MotionCompensation | None = None,
 ) -> Bundle:
-    """Copy weights and configuration into a new bundle at `folder`, and load it once to check it.
+    """Copy weights and configuration into a new bundle at `folder`, and run it once to check it.
 
     Args:
         tracker: "registration", "static", the path of a SAM2 checkpoint, or of a bundle whose tracker is taken.
@@ -89,9 +88,11 @@ def create_bundle(
 
 
 def check_bundle(folder: Path) -> Bundle:
-    """Open a bundle and load all it holds on the CPU. Raises BundleError where it could not be run."""
+    """Open a bundle and run all it holds on a few small frames. Raises BundleError where that cannot be done."""
+    from cinetrack.bundle.trial_run import try_bundle  # which needs the pipeline, and that needs bundles
+
     bundle = open_bundle(folder)
-    load_stages(bundle)
+    try_bundle(bundle)
     return bundle
 
 

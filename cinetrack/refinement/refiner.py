@@ -23,6 +23,7 @@ from cinetrack.refinement.reach import within_reach
 from cinetrack.refinement.sliding_window import SlidingWindow
 from cinetrack.refinement.window import FrameWindow
 from cinetrack.sequence.cine_sequence import Spacing
+from cinetrack.tracking.finite import all_finite, not_finite
 
 # nnU-Net sees every image as a volume; to a 2D one it gives a slice thickness that no resampling will touch.
 SLICE_SPACING = 999.0
@@ -45,7 +46,7 @@ class Refiner:
         self.window = window
         self.reach_px = reach_px
         self.confidence = confidence
-        self._model = model
+        self.model = model
         self._sliding_window = sliding_window
         self._preprocessor = model.configuration.preprocessor_class(verbose=False)
 
@@ -91,6 +92,12 @@ class Refiner:
         if not EVEN <= confidence < 1:
             raise InputError(f"refiner: expected a confidence of at least 0.5 and below 1, found {confidence}")
         model = load_model_folder(model_folder, folds, checkpoint, 2 * window, device)
+        step_px = tile_step_size * min(model.configuration.patch_size)
+        if step_px < 1:  # there would be no end to the tiles
+            raise InputError(
+                f"refiner: expected a tile step size of a pixel or more, found {tile_step_size} of {model_folder}'s "
+                f"patch {list(model.configuration.patch_size)}"
+            )
         sliding_window = SlidingWindow(
             model.networks,
             tuple(model.configuration.patch_size),
@@ -140,13 +147,13 @@ class Refiner:
             (H, W) float32, 0 to 1.
         """
         _, probabilities = self._predict(channels, spacing_mm, wanted, with_probabilities=True)
-        return probabilities.max(axis=0) if self._model.labels.has_regions else 1 - probabilities[0]
+        return probabilities.max(axis=0) if self.model.labels.has_regions else 1 - probabilities[0]
 
     def _predict(
         self, channels: np.ndarray, spacing_mm: Spacing, wanted: np.ndarray | None, with_probabilities: bool = False
     ) -> tuple[np.ndarray, np.ndarray | None]:
         """(H, W) labels, and the (K, H, W) probabilities that they are taken from."""
-        model = self._model
+        model = self.model
         spacing = spacing_mm if model.reads_spacing else (1.0, 1.0)
         properties = {"spacing": (SLICE_SPACING, *spacing)}
         data, _, properties = self._preprocessor.run_case_npy(
@@ -154,6 +161,8 @@ class Refiner:
         )
         wanted = None if wanted is None else _as_preprocessed(wanted, properties, model.plans, data.shape[1:])
         logits = self._sliding_window.logits(torch.from_numpy(data), wanted)
+        if not all_finite([logits]):
+            raise not_finite("nnU-Net refiner", model.source)
         predicted = convert_predicted_logits_to_segmentation_with_correct_shape(
             logits,
             model.plans,

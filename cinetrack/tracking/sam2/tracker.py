@@ -6,7 +6,7 @@ time and with a bounded memory.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from copy import copy
 from pathlib import Path
@@ -16,6 +16,7 @@ import numpy as np
 import torch
 from sam2.modeling.sam2_base import SAM2Base
 
+from cinetrack.tracking.finite import finite_answer
 from cinetrack.tracking.protocol import (
     MaskPrompt,
     Prompt,
@@ -41,12 +42,24 @@ UNKNOWN_LENGTH = 2**31
 FED_BACK_LOGIT_LIMIT = 32.0
 
 
+Features = tuple[list[torch.Tensor], list[torch.Tensor], list[tuple[int, int]]]  # with their positions and sizes
+Tracked = tuple[dict[str, Any], float]  # SAM2's output, and the decoder's estimate of the mask's overlap
+
+
 class Sam2Tracker:
     """SAM2 with its weights on a device."""
 
     name = "sam2"
 
-    def __init__(self, network: SAM2Base, device: torch.device, dtype: torch.dtype = torch.float32) -> None:
+    def __init__(
+        self,
+        network: SAM2Base,
+        device: torch.device,
+        dtype: torch.dtype = torch.float32,
+        source: Path | str = "SAM2's weights",
+    ) -> None:
+        """`source`: where the weights came from, to be named where they do not work."""
+        self.source = source
         self.network = network.to(device).eval().requires_grad_(False)
         self.device = device
         self.dtype = dtype
@@ -65,9 +78,10 @@ class Sam2Tracker:
         Raises:
             BundleError: names the file, what was expected and what was found.
         """
-        network = build_network(config, folder)
-        load_weights_into(network, read_weights(checkpoint), checkpoint)
-        return cls(network, device, dtype)
+        weights = read_weights(checkpoint)
+        network = build_network(config, folder, weights)
+        load_weights_into(network, weights, checkpoint)
+        return cls(network, device, dtype, checkpoint)
 
     def start(
         self, frame: np.ndarray, prompt: np.ndarray | Prompt | Sequence[Prompt], num_frames: int | None = None
@@ -78,9 +92,9 @@ class Sam2Tracker:
         """
         return Sam2Session(self, frame, as_prompts(prompt), num_frames or UNKNOWN_LENGTH)
 
-    def autocast(self) -> AbstractContextManager[Any]:
+    def autocast(self, in_float32: bool = False) -> AbstractContextManager[Any]:
         """The context in which the network runs."""
-        if self.dtype == torch.float32:
+        if in_float32 or self.dtype == torch.float32:
             return nullcontext()
         return torch.autocast(self.device.type, dtype=self.dtype)
 
@@ -94,7 +108,8 @@ class Sam2Session:
         self._shape = frame.shape
         self._num_frames = num_frames
         self._frame_index = 0
-        self._features = self._embed(frame)
+        self._frame = frame.copy()  # to be embedded again in float32; the caller may change what it gave
+        self._features = self._embed()
         self._banks: list[MemoryBank] = []
         self._low_res_logits: list[torch.Tensor] = []  # of the latest frame, fed back beside clicks
         self.results: list[StepResult] = []
@@ -106,10 +121,10 @@ class Sam2Session:
         """Embed the frame once, then track every target on it."""
         check_frame(frame, self._shape)
         self._frame_index += 1
-        self._features = self._embed(frame)
+        self._frame = frame.copy()
+        self._features = self._embed()
         for target, bank in enumerate(self._banks):
-            with self._tracker.autocast():
-                output, iou = self._track(bank, run_mem_encoder=True)
+            output, iou = self._finite(lambda in_float32: self._track(bank, in_float32, run_mem_encoder=True))
             bank.remember(self._frame_index, output)
             self._low_res_logits[target] = output["pred_masks"]
             self.results[target] = self._result(output, iou)
@@ -152,10 +167,10 @@ class Sam2Session:
         return twin
 
     @torch.inference_mode()
-    def _embed(self, frame: np.ndarray) -> tuple[list[torch.Tensor], list[torch.Tensor], list[tuple[int, int]]]:
+    def _embed(self, in_float32: bool = False) -> Features:
         network = self._tracker.network
-        image = frame_to_tensor(frame, network.image_size, self._tracker.device)
-        with self._tracker.autocast():
+        image = frame_to_tensor(self._frame, network.image_size, self._tracker.device)
+        with self._tracker.autocast(in_float32):
             _, features, positions, sizes = network._prepare_backbone_features(network.forward_image(image))
         return features, positions, sizes
 
@@ -170,37 +185,53 @@ class Sam2Session:
         else:
             inputs["point_inputs"] = points_to_tensors(prompt, self._shape, network.image_size, device)
             inputs["prev_sam_mask_logits"] = fed_back
-        with self._tracker.autocast():
-            output, iou = self._track(bank, run_mem_encoder=False, is_init_cond_frame=first, **inputs)
+
+        def decode(in_float32: bool) -> Tracked:
+            output, iou = self._track(bank, in_float32, run_mem_encoder=False, is_init_cond_frame=first, **inputs)
             # Stock encodes a prompted frame's memory from the low-resolution logits, once all prompts are in.
             features, _, sizes = self._features
-            high_res = torch.nn.functional.interpolate(
-                output["pred_masks"], size=(network.image_size,) * 2, mode="bilinear", align_corners=False
-            )
-            output["maskmem_features"], output["maskmem_pos_enc"] = network._encode_new_memory(
-                current_vision_feats=features,
-                feat_sizes=sizes,
-                pred_masks_high_res=high_res,
-                object_score_logits=output["object_score_logits"],
-                is_mask_from_pts=True,
-            )
+            with self._tracker.autocast(in_float32):
+                high_res = torch.nn.functional.interpolate(
+                    output["pred_masks"], size=(network.image_size,) * 2, mode="bilinear", align_corners=False
+                )
+                output["maskmem_features"], output["maskmem_pos_enc"] = network._encode_new_memory(
+                    current_vision_feats=features,
+                    feat_sizes=sizes,
+                    pred_masks_high_res=high_res,
+                    object_score_logits=output["object_score_logits"],
+                    is_mask_from_pts=True,
+                )
+            return output, iou
+
+        output, iou = self._finite(decode)
         bank.remember_prompted(self._frame_index, output)
         result = self._result(output, iou)
         if isinstance(prompt, MaskPrompt):  # resizing to the model's square and back would alter the given outline
             result = StepResult(prompt.mask.copy(), result.logits, result.object_score, result.predicted_iou)
         return output["pred_masks"], result
 
+    def _finite(self, work_out: Callable[[bool], Tracked]) -> Tracked:
+        """What the network gives for the latest frame, in float32 where its own precision does not reach."""
+        tracker = self._tracker
+        return finite_answer(work_out, _numbers_of, tracker.dtype != torch.float32, "SAM2 tracker", tracker.source)
+
     def _track(
         self,
         bank: MemoryBank,
+        in_float32: bool,
         run_mem_encoder: bool,
         is_init_cond_frame: bool = False,
         point_inputs: dict[str, torch.Tensor] | None = None,
         mask_inputs: torch.Tensor | None = None,
         prev_sam_mask_logits: torch.Tensor | None = None,
-    ) -> tuple[dict[str, Any], float]:
+    ) -> Tracked:
+        output_dict = bank.output_dict
+        if in_float32:
+            self._features = self._embed(in_float32)
+            output_dict = _in_float32(output_dict)
+            prev_sam_mask_logits = None if prev_sam_mask_logits is None else prev_sam_mask_logits.float()
         features, positions, sizes = self._features
-        with _PredictedIou(self._tracker.network) as predicted_iou:
+        with self._tracker.autocast(in_float32), _PredictedIou(self._tracker.network) as predicted_iou:
             output = self._tracker.network.track_step(
                 frame_idx=self._frame_index,
                 is_init_cond_frame=is_init_cond_frame,
@@ -209,7 +240,7 @@ class Sam2Session:
                 feat_sizes=sizes,
                 point_inputs=point_inputs,
                 mask_inputs=mask_inputs,
-                output_dict=bank.output_dict,
+                output_dict=output_dict,
                 num_frames=self._num_frames,
                 run_mem_encoder=run_mem_encoder,
                 prev_sam_mask_logits=prev_sam_mask_logits,
@@ -220,6 +251,23 @@ class Sam2Session:
     def _result(self, output: dict[str, Any], iou: float) -> StepResult:
         logits = logits_to_frame(output["pred_masks"], self._shape)
         return StepResult(logits > 0, logits, float(output["object_score_logits"][0, 0]), iou)
+
+
+def _numbers_of(tracked: Tracked) -> list[torch.Tensor]:
+    """What has to be finite: masks and scores of this frame, and what later ones will remember of it."""
+    output, iou = tracked
+    names = ("pred_masks", "object_score_logits", "obj_ptr", "maskmem_features")
+    found = [output[name] for name in names if output.get(name) is not None]
+    return [*found, torch.tensor(iou, device=found[0].device)]
+
+
+def _in_float32(memories: Any) -> Any:
+    """A memory bank's tensors as float32."""
+    if isinstance(memories, torch.Tensor):
+        return memories.float()
+    if isinstance(memories, dict):
+        return {key: _in_float32(value) for key, value in memories.items()}
+    return [_in_float32(value) for value in memories] if isinstance(memories, (list, tuple)) else memories
 
 
 class _PredictedIou:
