@@ -8,7 +8,6 @@ from dataclasses import replace
 from pathlib import Path
 
 from cinetrack.bundle.checksum import sha256_of
-from cinetrack.bundle.loading import load_chain
 from cinetrack.bundle.manifest import (
     MANIFEST_NAME,
     WEIGHTLESS,
@@ -47,7 +46,7 @@ def create_bundle(
     name: str | None = None,
     box_segmenter: str | None = None,
 ) -> Bundle:
-    """Copy weights and configuration into a new bundle at `folder`, and load it once to check it.
+    """Copy weights and configuration into a new bundle at `folder`, and run it once to check it.
 
     Args:
         tracker: "registration", "static", the path of a SAM2 checkpoint, or of a bundle whose tracker is taken.
@@ -100,9 +99,11 @@ def create_bundle(
 
 
 def check_bundle(folder: Path) -> Bundle:
-    """Open a bundle and load all it holds on the CPU. Raises BundleError where it could not be run."""
+    """Open a bundle and run all it holds on a few small frames. Raises BundleError where that cannot be done."""
+    from cinetrack.bundle.trial_run import try_bundle  # which needs the pipeline, and that needs bundles
+
     bundle = open_bundle(folder)
-    load_chain(bundle.method, bundle.folder)
+    try_bundle(bundle)
     return bundle
 
 
