@@ -9,6 +9,7 @@ from pathlib import Path
 from cinetrack.bundle.assembly import check_bundle, create_bundle
 from cinetrack.bundle.manifest import BOX_SEGMENTERS
 from cinetrack.bundle.refiner_spec import RefinerPreset, RefinerSpec
+from cinetrack.cli.options import FoldsAction, add_mirroring
 from cinetrack.errors import InputError
 from cinetrack.tracking.motion_compensation import MotionCompensation
 
@@ -23,14 +24,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     create.add_argument("--motion-compensation", action="store_true", help="show SAM2 frames warped onto the first")
     create.add_argument("--outline-weight", type=float, metavar="W", help="of the warped outline, in log-odds a pixel")
     create.add_argument("--refiner", type=Path, metavar="FOLDER", help="an nnU-Net trained-model folder")
-    create.add_argument("--folds", default="0", help='folds to average, as 0,1,2 or "all" (default 0)')
+    create.add_argument(
+        "--folds", nargs="+", action=FoldsAction, default=["0"], help='folds to average, or "all" (default 0)'
+    )
     create.add_argument("--refiner-checkpoint", default="checkpoint_final.pth", help="file name within each fold")
     create.add_argument("--window", type=int, default=5, help="frames that the refiner sees (default 5)")
     create.add_argument(
         "--refiner-region", type=int, metavar="PX", help="side of the surroundings of a refiner trained with --region"
     )
     create.add_argument("--tile-step-size", type=float, default=0.05, help="fraction of the patch (default 0.05)")
-    create.add_argument("--no-mirroring", action="store_true", help="without test-time mirroring")
+    add_mirroring(create)
     add_nearness_arguments(create)
     add_preset_argument(create)
     create.add_argument("--box-segmenter", metavar="NAME", help=f"of the labelling app: {', '.join(BOX_SEGMENTERS)}")
@@ -49,11 +52,11 @@ def run(args: argparse.Namespace) -> int:
         if args.refiner is not None:
             refiner = RefinerSpec(
                 folder="refiner",
-                folds=_folds(args.folds),
+                folds=_folds(",".join(args.folds)),
                 checkpoint=args.refiner_checkpoint,
                 window=args.window,
                 tile_step_size=args.tile_step_size,
-                mirroring=not args.no_mirroring,
+                mirroring=args.mirroring == "on",
                 reach_px=args.reach,
                 confidence=args.confidence,
                 region_px=args.refiner_region,
@@ -112,7 +115,7 @@ def add_preset_argument(parser: argparse.ArgumentParser) -> None:
         action="append",
         default=[],
         metavar="NAME=STEP[,no-mirroring]",
-        help="other refiner settings, for `predict --refiner-settings NAME`; may be repeated",
+        help="other refiner settings, for `predict --preset NAME`; may be repeated",
     )
 
 
@@ -122,8 +125,10 @@ def presets_of(texts: list[str]) -> dict[str, RefinerPreset]:
     for text in texts:
         match = re.fullmatch(r"(\w[\w-]*)=([0-9.]+)(,no-mirroring)?", text)
         try:
+            if match is None:
+                raise ValueError(text)
             presets[match[1]] = RefinerPreset(float(match[2]), match[3] is None)
-        except (TypeError, ValueError):
+        except ValueError:
             raise InputError(f"--preset: expected NAME=STEP or NAME=STEP,no-mirroring, found {text}") from None
     return presets
 

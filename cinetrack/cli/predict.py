@@ -21,7 +21,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("source", type=Path, metavar="DATASET_OR_CASE", help="a dataset, patient or /input folder")
     parser.add_argument("-o", "--output", type=Path, required=True, help="gets <case>/images/... and prediction.json")
     parser.add_argument("--model", type=Path, help="bundle folder, or the name of a shipped bundle")
-    parser.add_argument("--refiner-settings", metavar="NAME", help="a preset of the bundle's refiner, as fast")
+    parser.add_argument("--preset", metavar="NAME", help="a preset of the bundle's refiner, as fast")
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N")
     parser.add_argument("--overwrite", action="store_true", help="track finished cases again")
 
@@ -30,8 +30,8 @@ def run(args: argparse.Namespace) -> int:
     """Track this process's share of the cases; 2 where a case was bad, 1 where we failed."""
     began = perf_counter()
     bundle = find_bundle(args.model)
-    if args.refiner_settings is not None:
-        bundle = bundle.with_refiner_settings(args.refiner_settings)
+    if args.preset is not None:
+        bundle = bundle.with_refiner_settings(args.preset)
     check_writable(args.output)
     found, shard = pending_cases(args.source), this_shard()
     cases = shard.of(found)

@@ -27,7 +27,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command's arguments."""
     parser.add_argument("dataset", type=Path, metavar="DATASET", help="a TrackRAD2025 dataset folder")
     parser.add_argument("--store", required=True, help="the labels: folder, hf://datasets/OWNER/NAME, s3://..., ...")
-    parser.add_argument("--bundle", type=Path, help="bundle folder; default /opt/ml/model, else resources/default")
+    parser.add_argument("--model", type=Path, help="bundle folder, or the name of a shipped bundle")
     parser.add_argument("-o", "--output", type=Path, required=True, metavar="PSEUDO", help="gets a folder a sequence")
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N")
     parser.add_argument("--overwrite", action="store_true", help="track finished sequences again")
@@ -38,7 +38,7 @@ def run(args: argparse.Namespace) -> int:
     book = LabelBook(open_files(args.store))
     # The dataset is what is dealt out, not the labelled part of it: labels may be added while processes start.
     cases = labelled_cases(this_shard().of(find_cases(args.dataset)), book)
-    model = load_model(find_bundle(args.bundle), args.device)
+    model = load_model(find_bundle(args.model), args.device)
     print(f"{model.bundle.description} on {model.device}, {model.tracker.precision}", file=sys.stderr)
     pending = [
         case

@@ -6,6 +6,7 @@ import argparse
 import sys
 from pathlib import Path
 
+from cinetrack.cli.notes import note
 from cinetrack.report.write_report import write_report
 
 
@@ -20,6 +21,6 @@ def run(args: argparse.Namespace) -> int:
     shown, failures = write_report(args.predictions, args.truth, args.output, args.workers)
     for failure in failures:
         print(f"error: {failure.case_id}: {failure.error}", file=sys.stderr)
-    print(f"{len(shown)} cases", file=sys.stderr)
+    note(f"{len(shown)} cases")
     print(args.output / "index.html")
     return 2 if failures else 0

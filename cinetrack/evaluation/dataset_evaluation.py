@@ -90,7 +90,7 @@ def evaluate_dataset(
     """
     pairs, failures = pair_cases(predictions, dataset)
     evaluations = []
-    for pair, outcome in zip(pairs, in_processes(evaluate_pair, pairs, workers)):
+    for pair, outcome in zip(pairs, in_processes(evaluate_pair, pairs, workers), strict=True):
         if isinstance(outcome, InputError):
             failures.append(Failure(pair.case_id, str(outcome)))
         else:

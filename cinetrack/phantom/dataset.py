@@ -12,6 +12,7 @@ from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -73,7 +74,7 @@ def write_phantom_cases(
         yield from pool.map(write, range(1, count + 1))
 
 
-def case_description(case: RenderedCase, seed: int, number: int) -> dict:
+def case_description(case: RenderedCase, seed: int, number: int) -> dict[str, Any]:
     """What phantom.json holds: the parameters, and per frame the target's known displacement and whether it shows."""
     return {
         "format": FORMAT_VERSION,

@@ -124,11 +124,11 @@ def plan_validations(
         candidate.spec("refiner", (0,), view_of(models))  # raises for a setting out of range
     untrained = sorted(set(folds or ()) - set(trained), key=str)
     if untrained:
-        raise InputError(f"--fold: expected trained folds ({', '.join(map(str, trained))}), found {untrained[0]}")
+        raise InputError(f"--folds: expected trained folds ({', '.join(map(str, trained))}), found {untrained[0]}")
     names = sorted({sample["tracker"] for sample in samples.values()})
     unknown = sorted(set(trackers or ()) - set(names))
     if unknown:
-        raise InputError(f"--tracker: expected names of {', '.join(names)}, found {unknown[0]}")
+        raise InputError(f"--model: expected names of {', '.join(names)}, found {unknown[0]}")
     planned = []
     for tracker in dict.fromkeys(trackers or names):
         for fold in dict.fromkeys(folds or trained):

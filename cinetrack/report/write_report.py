@@ -45,7 +45,7 @@ def write_report(
     """
     requests, failures = _requests(predictions, dataset)
     rows = []
-    for request, page in zip(requests, in_processes(case_page, requests, workers)):
+    for request, page in zip(requests, in_processes(case_page, requests, workers), strict=True):
         if isinstance(page, InputError):
             failures.append(Failure(request.case_id, str(page)))
             continue

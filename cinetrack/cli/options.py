@@ -1,0 +1,33 @@
+"""Arguments that several commands share, so that one idea has one name and one way to write it."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from typing import Any
+
+
+class FoldsAction(argparse.Action):
+    """Stores folds as a list of words, whether they were written as 0 1 2 or as 0,1,2."""
+
+    def __call__(
+        self,
+        parser: argparse.ArgumentParser,
+        namespace: argparse.Namespace,
+        values: str | Sequence[Any] | None,
+        option_string: str | None = None,
+    ) -> None:
+        """Called by argparse with the option's words."""
+        words = [values] if isinstance(values, str) else list(values or [])
+        setattr(namespace, self.dest, [part for word in words for part in str(word).split(",") if part])
+
+
+def add_mirroring(parser: argparse.ArgumentParser) -> None:
+    """Declare --mirroring on or off; `args.mirroring == "on"`."""
+    parser.add_argument(
+        "--mirroring",
+        choices=("on", "off"),
+        default="on",
+        help="test-time mirroring: the refiner averages its answers to the frame and its mirror images, which is a "
+        "little better and up to four times as slow (default on)",
+    )
