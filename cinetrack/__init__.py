@@ -10,11 +10,12 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from cinetrack.bundle.loading import load_tracker as load_tracker
     from cinetrack.errors import BundleError as BundleError
     from cinetrack.errors import EmptyMaskError as EmptyMaskError
     from cinetrack.errors import InputError as InputError
     from cinetrack.evaluation.evaluate_case import evaluate_case as evaluate_case
+    from cinetrack.pipeline.model import Model as Model
+    from cinetrack.pipeline.model import load_model as load_model
     from cinetrack.sequence import CineSequence as CineSequence
     from cinetrack.sequence import TrackingCase as TrackingCase
     from cinetrack.sequence import find_cases as find_cases
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
     from cinetrack.tracking import BoxPrompt as BoxPrompt
     from cinetrack.tracking import MaskPrompt as MaskPrompt
     from cinetrack.tracking import PointPrompt as PointPrompt
+    from cinetrack.tracking import StepResult as StepResult
+    from cinetrack.tracking import TrackingSession as TrackingSession
 
 __version__ = "0.2.0.dev0"  # the one place: pyproject.toml reads it from here
 
@@ -33,11 +36,14 @@ _MODULES = {
     "EmptyMaskError": "cinetrack.errors",
     "InputError": "cinetrack.errors",
     "MaskPrompt": "cinetrack.tracking",
+    "Model": "cinetrack.pipeline.model",
     "PointPrompt": "cinetrack.tracking",
+    "StepResult": "cinetrack.tracking",
     "TrackingCase": "cinetrack.sequence",
+    "TrackingSession": "cinetrack.tracking",
     "evaluate_case": "cinetrack.evaluation.evaluate_case",
     "find_cases": "cinetrack.sequence",
-    "load_tracker": "cinetrack.bundle.loading",
+    "load_model": "cinetrack.pipeline.model",
     "read_case": "cinetrack.sequence.read_case",
 }
 

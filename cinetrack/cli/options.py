@@ -23,11 +23,18 @@ class FoldsAction(argparse.Action):
 
 
 def add_mirroring(parser: argparse.ArgumentParser) -> None:
-    """Declare --mirroring on or off; `args.mirroring == "on"`."""
+    """Declare --mirroring on or off; `args.mirroring` is a bool."""
     parser.add_argument(
         "--mirroring",
-        choices=("on", "off"),
-        default="on",
+        type=_on_or_off,
+        default=True,
+        metavar="on|off",
         help="test-time mirroring: the refiner averages its answers to the frame and its mirror images, which is a "
         "little better and up to four times as slow (default on)",
     )
+
+
+def _on_or_off(word: str) -> bool:
+    if word not in ("on", "off"):
+        raise argparse.ArgumentTypeError(f"expected on or off, found {word}")
+    return word == "on"

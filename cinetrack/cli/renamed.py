@@ -9,7 +9,6 @@ from collections.abc import Callable
 
 # (command, or command and action) -> former option -> the words that replace it. Announced in 0.2.0.
 RENAMED: dict[str, dict[str, tuple[str, ...]]] = {
-    "predict": {"--refiner-settings": ("--preset",)},
     "propagate": {"--bundle": ("--model",)},
     "label": {"--bundle": ("--model",)},
     "bundle create": {"--no-mirroring": ("--mirroring", "off")},
@@ -24,7 +23,7 @@ RENAMED: dict[str, dict[str, tuple[str, ...]]] = {
         "--num-processes": ("--workers",),
         "--learning-rate": ("--lr",),
     },
-    "refiner crossvalidate": {"--fold": ("--folds",), "--tracker": ("--model",)},
+    "refiner crossvalidate": {"--fold": ("--folds",)},
     "refiner bundle": {"--fold": ("--folds",), "--tracker": ("--model",), "--no-mirroring": ("--mirroring", "off")},
 }
 

@@ -203,7 +203,7 @@ class LabellingService:
         after = 0 if version is None else version.number
         workspace = Workspace(
             case,
-            self.model.tracker,
+            self.model.chain,
             self.segmenter,
             self._turns,
             after,

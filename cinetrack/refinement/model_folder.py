@@ -16,11 +16,12 @@ from typing import Any
 import torch
 from torch import nn
 
+from cinetrack.bundle.finite_weights import check_weights
+from cinetrack.bundle.model_json import read_model_json
 from cinetrack.bundle.safe_weights import load_weights
-from cinetrack.errors import BundleError, InputError
+from cinetrack.errors import BundleError
 from cinetrack.refinement.network import build_network, lay_out_for_cpu, load_state
 from cinetrack.refinement.nnunet import ConfigurationManager, LabelManager, PlansManager
-from cinetrack.sequence.json_files import read_json
 
 
 @dataclass(frozen=True, eq=False)
@@ -64,7 +65,7 @@ def load_model_folder(
     plans_path, dataset_path = folder / "plans.json", folder / "dataset.json"
     plans_json, dataset_json = _read_object(plans_path), _read_object(dataset_path)
     paths = [folder / f"fold_{fold}" / checkpoint for fold in folds]
-    checkpoints = [_read_checkpoint(path) for path in paths]
+    checkpoints = [read_checkpoint(path) for path in paths]
     # As nnU-Net does, the first fold speaks for all.
     configuration_name = checkpoints[0]["init_args"].get("configuration")
     mirror_axes = tuple(checkpoints[0].get("inference_allowed_mirroring_axes") or ())
@@ -110,20 +111,19 @@ def _check_configuration(path: Path, name: str, configuration: ConfigurationMana
         raise BundleError(f"{path}: expected a preprocessor of nnU-Net, found {configuration.preprocessor_name!r}")
 
 
-def _read_checkpoint(path: Path) -> dict[str, Any]:
+def read_checkpoint(path: Path) -> dict[str, Any]:
+    """A checkpoint as nnU-Net's trainer writes it. Raises BundleError where it is none, or its weights not finite."""
     content = load_weights(path)
     for key in ("network_weights", "init_args"):
         if not isinstance(content.get(key), dict):
             found = sorted(content)[:5]
             raise BundleError(f"{path}: expected a checkpoint of nnU-Net's trainer with {key!r}, found {found}")
+    check_weights(content["network_weights"], path)
     return content
 
 
 def _read_object(path: Path) -> dict[str, Any]:
-    try:
-        content = read_json(path)
-    except InputError as error:
-        raise BundleError(str(error)) from None
+    content = read_model_json(path, finite=False)
     if not isinstance(content, dict):
         raise BundleError(f"{path}: expected a json object as nnU-Net writes it, found {type(content).__name__}")
     return content

@@ -10,7 +10,7 @@ from tiny import REPOSITORY, write_tiny_config
 
 from cinetrack.cli.main import main
 from cinetrack.finetuning.initial_weights import untrained_weights
-from cinetrack.tracking.sam2.architecture import read_weights
+from cinetrack.tracking.evidence.sam2.architecture import read_weights
 
 
 @pytest.fixture(scope="module")
