@@ -11,7 +11,8 @@ from collections.abc import Callable
 RENAMED: dict[str, dict[str, tuple[str, ...]]] = {
     "propagate": {"--bundle": ("--model",)},
     "label": {"--bundle": ("--model",)},
-    "bundle create": {"--no-mirroring": ("--mirroring", "off")},
+    "bundle create": {"--no-mirroring": ("--mirroring", "off"), "--motion-compensation": ("--stabilise",)},
+    "finetune": {"--motion-compensation": ("--stabilise",)},
     "refiner prepare": {
         "--tracker": ("--model",),
         "--fold-tracker": ("--fold-model",),
