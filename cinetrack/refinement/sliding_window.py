@@ -81,9 +81,7 @@ class SlidingWindow:
             logits = self._mean_over_networks(image_cdhw, torch.float32, torch.float32)
         return logits
 
-    def _mean_over_networks(
-        self, image_cdhw: torch.Tensor, dtype: torch.dtype, sums: torch.dtype
-    ) -> torch.Tensor:
+    def _mean_over_networks(self, image_cdhw: torch.Tensor, dtype: torch.dtype, sums: torch.dtype) -> torch.Tensor:
         padded, back = pad_nd_image(image_cdhw, self._patch_size, "constant", {"value": 0}, return_slicer=True)
         padded = padded.to(self._device)
         grid = self._grid_for(tuple(padded.shape[1:]))

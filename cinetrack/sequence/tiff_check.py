@@ -149,7 +149,7 @@ class _Walk:
             raise self._error(
                 f"found a damaged TIFF page with {min(len(offsets), len(lengths))} of {pieces} strips or tiles"
             )
-        for offset, length in zip(offsets[:pieces], lengths[:pieces]):
+        for offset, length in zip(offsets[:pieces], lengths[:pieces], strict=True):
             if offset + length > self._size:
                 raise self._error("found a damaged or cut off TIFF, whose pixels lie beyond the end of the file")
 

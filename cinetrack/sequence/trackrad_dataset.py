@@ -95,7 +95,7 @@ class CaseFiles:
         if self.first_label_path is None:
             raise InputError(
                 f"{self.folder / 'targets' / f'{self.patient_id}_first_label{self.scan}.mha'}: "
-                "expected the first-frame mask, found none"
+                "expected the first-frame mask, found none (`cinetrack label` is where to draw it)"
             )
         return load_case(
             self.case_id,
