@@ -43,7 +43,7 @@ def run(args: argparse.Namespace) -> int:
     jobs = [PropagationJob(case, book, args.output, bundle) for case in cases]
     pending = unfinished(jobs, args.overwrite)
     model = load_model(bundle, args.device)
-    print(f"{bundle.description} on {model.device}, {model.tracker.precision}", file=sys.stderr)
+    print(f"{bundle.description} on {model.device}, {model.chain.precision}", file=sys.stderr)
     began = perf_counter()
     with Progress("sequence") as progress:
         failures = run_jobs(pending, model, progress)
