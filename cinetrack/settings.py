@@ -123,16 +123,16 @@ class Settings:
             option, default = names[name], defaults[name]
             if kind is bool:
                 action = "store_false" if option.startswith("--no-") else "store_true"
-                parser.add_argument(option, dest=name, action=action, help=declared.help)
+                parser.add_argument(option, dest=name, action=action, help=_literal(declared.help))
                 continue
-            shown = "" if default in (None, MISSING) else f" (default {default:g})" if default != "" else ""
+            shown = "" if default is MISSING or default is None else f" (default {_shown(default)})"
             parser.add_argument(
                 option,
                 dest=name,
                 type=_converter(option, kind, declared),
                 default=None if default is MISSING else default,
                 metavar=declared.unit.upper() or "X",
-                help=declared.help + shown,
+                help=_literal(declared.help + shown),
             )
 
     @classmethod
@@ -225,6 +225,15 @@ def _words(kind: Any) -> str:
         for member in members
     ]
     return " or ".join(words)
+
+
+def _shown(default: Any) -> str:
+    return f"{default:g}" if isinstance(default, (int, float)) else str(default)
+
+
+def _literal(text: str) -> str:
+    """Help for argparse, which fills in what follows a percent sign."""
+    return text.replace("%", "%%")
 
 
 def _converter(option: str, kind: Any, declared: Declared) -> Any:
