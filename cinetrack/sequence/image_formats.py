@@ -80,8 +80,7 @@ def open_image(path: Path, wanted: str) -> ImageFile:
         if path.suffix.lower() in METAIMAGE_SUFFIXES:
             return _open_metaimage(path, wanted)
         if path.suffix.lower() in TIFF_SUFFIXES:
-            check_tiff(path, wanted)
-            return _open_with_itk(path, wanted, "TIFFImageIO")
+            return _open_tiff(path, wanted)
         raise InputError(f"{path}: expected {wanted} in one of {', '.join(IMAGE_SUFFIXES)}, found {path.suffix!r}")
 
 
@@ -90,6 +89,17 @@ def _open_metaimage(path: Path, wanted: str) -> ImageFile:
     time, columns, rows = header.size
     shape, dtype = (time, rows, columns), header.dtype.newbyteorder("=")
     return ImageFile(path, wanted, shape, dtype, header.geometry, header.data_path, partial(row_blocks, header))
+
+
+def _open_tiff(path: Path, wanted: str) -> ImageFile:
+    pages, length, width = check_tiff(path, wanted)
+    image = _open_with_itk(path, wanted, "TIFFImageIO")
+    # In the file's words a page is a row of the frames, and its width is time.
+    if image.shape != (width, pages, length):
+        raise InputError(
+            f"{path}: expected {wanted} of {pages} pages of {length} x {width} px, found that it is read as others"
+        )
+    return image
 
 
 def _open_with_itk(path: Path, wanted: str, image_io: str) -> ImageFile:

@@ -41,14 +41,18 @@ class _Page:
         return self.length * ((self.width * self.bits * self.samples + 7) // 8)
 
 
-def check_tiff(path: Path, wanted: str) -> None:
-    """Raise InputError where a TIFF is damaged, its pages differ, or it unfolds to far more than it holds.
+def check_tiff(path: Path, wanted: str) -> tuple[int, int, int]:
+    """Follow a TIFF's list of pages.
 
     Args:
         wanted: what the file should hold, for the error's sake ("a mask").
+    Returns:
+        Its pages, and their length and width in px.
+    Raises:
+        InputError: it is damaged, its pages differ, or it unfolds to far more than it holds.
     """
     with path.open("rb") as file:
-        _Walk(path, wanted, file).check()
+        return _Walk(path, wanted, file).follow()
 
 
 class _Walk:
@@ -73,7 +77,7 @@ class _Walk:
         if not self._next:
             raise self._error("found no TIFF file")
 
-    def check(self) -> None:
+    def follow(self) -> tuple[int, int, int]:
         visited: set[int] = set()
         pages = unfolded = 0
         first: _Page | None = None
@@ -91,6 +95,7 @@ class _Walk:
                 raise self._error(f"found a TIFF cut off: {self._size} bytes for pages of {unfolded}")
             if unfolded > max(ALWAYS_ALLOWED_BYTES, MOST_UNFOLDING * self._size):
                 raise self._error(f"found a TIFF of {self._size} bytes that unfolds to {unfolded} or more")
+        return (pages, first.length, first.width) if first else (0, 0, 0)
 
     def _read_page(self) -> _Page:
         count_code, entry_code, pointer = ("Q", "HHQ8s", "Q") if self._is_big else ("H", "HHI4s", "I")
@@ -104,14 +109,10 @@ class _Walk:
         for at in range(0, count * entry_size, entry_size):
             tag, kind, number, value = struct.unpack(self._order + entry_code, table[at : at + entry_size])
             entries.setdefault(tag, (kind, number, value))
-            self._check_extent(tag, kind, number, value)
+            if BYTES_OF_TYPE.get(kind, 0) * number > self._size:
+                raise self._error(f"found a damaged TIFF, whose tag {tag} is longer than the file")
         self._next = struct.unpack(self._order + pointer, table[count * entry_size :])[0]
         return self._page(entries)
-
-    def _check_extent(self, tag: int, kind: int, number: int, value: bytes) -> None:
-        length = BYTES_OF_TYPE.get(kind, 0) * number
-        if length > len(value) and self._number(value) + length > self._size:
-            raise self._error(f"found a damaged TIFF, whose tag {tag} lies beyond the end of the file")
 
     def _page(self, entries: dict[int, tuple[int, int, bytes]]) -> _Page:
         def one(tag: int, default: int | None = None) -> int:
