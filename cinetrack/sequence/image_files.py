@@ -17,6 +17,7 @@ from cinetrack.sequence.atomic_write import atomic_path
 from cinetrack.sequence.image_formats import IMAGE_SUFFIXES, ImageFile, open_image
 from cinetrack.sequence.image_geometry import ImageGeometry
 from cinetrack.sequence.intensity import finite_frame
+from cinetrack.sequence.reading import input_errors
 from cinetrack.sequence.whole_file import not_whole
 
 __all__ = [
@@ -31,12 +32,10 @@ SERIES = "a cine-MR series"
 
 def only_series_in(folder: Path) -> Path:
     """The one image in `folder`, of those that are read. Raises InputError where there is none or several."""
-    if not folder.is_dir():
-        raise InputError(f"{folder}: expected a folder with one series, found none")
-    try:
+    with input_errors(folder, "a folder with one series"):
+        if not folder.is_dir():
+            raise InputError(f"{folder}: expected a folder with one series, found none")
         names = sorted(path.name for path in folder.iterdir() if not path.name.startswith(".") and not path.is_dir())
-    except OSError as error:
-        raise InputError(f"{folder}: expected a folder with one series, found it unreadable ({error})") from None
     found = [name for name in names if Path(name).suffix.lower() in IMAGE_SUFFIXES]
     if len(found) != 1:
         others = ", ".join(names[:5])

@@ -8,7 +8,6 @@ SimpleITK, once its structure has been found sound. What SimpleITK reads of eith
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -19,6 +18,7 @@ from cinetrack.errors import InputError
 from cinetrack.sequence.image_geometry import ImageGeometry
 from cinetrack.sequence.itk_image import itk_frames, itk_information
 from cinetrack.sequence.metaimage import read_header, row_blocks
+from cinetrack.sequence.reading import input_errors
 from cinetrack.sequence.tiff_check import check_tiff
 
 # The one list: which endings, in any case, a series, labels and masks may have.
@@ -51,12 +51,12 @@ class ImageFile:
 
     def blocks(self, block_bytes: int = BLOCK_BYTES) -> Iterator[tuple[int, np.ndarray]]:
         """As `row_blocks`. Raises InputError naming the file where the voxels are unusable or cannot be read."""
-        with _input_errors(self.path, self.wanted):
+        with input_errors(self.path, self.wanted):
             yield from self.row_blocks(block_bytes)
 
     def frames(self) -> np.ndarray:
         """All frames, (T, H, W). Raises InputError as `blocks`."""
-        with _input_errors(self.path, self.wanted):
+        with input_errors(self.path, self.wanted):
             # Untouched memory costs nothing: a file that ends early has taken no more than it held.
             frames = np.empty(self.shape, self.dtype)
             for row, block in self.row_blocks(BLOCK_BYTES):
@@ -72,7 +72,7 @@ def open_image(path: Path, wanted: str) -> ImageFile:
     Raises:
         InputError: missing, empty, unreadable, cut off, not three-dimensional, several channels, or no image we read.
     """
-    with _input_errors(path, wanted):
+    with input_errors(path, wanted):
         if not path.is_file():
             raise InputError(f"{path}: expected {wanted}, found no such file")
         if path.stat().st_size == 0:
@@ -109,15 +109,3 @@ def _open_with_itk(path: Path, wanted: str, image_io: str) -> ImageFile:
         yield 0, itk_frames(path, wanted, image_io)
 
     return ImageFile(path, wanted, information.shape, information.dtype, information.geometry, path, whole)
-
-
-@contextmanager
-def _input_errors(path: Path, wanted: str) -> Iterator[None]:
-    """Turn what the system says of a file into an InputError."""
-    try:
-        yield
-    except OSError as error:
-        reason = error.strerror or str(error)
-        raise InputError(f"{path}: expected {wanted}, found a file that cannot be read ({reason})") from None
-    except MemoryError:
-        raise InputError(f"{path}: expected {wanted} that fits into memory, found a larger one") from None

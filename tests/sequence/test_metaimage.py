@@ -259,5 +259,5 @@ def test_a_file_that_cannot_be_opened_is_bad_input(tmp_path, monkeypatch):
 
     monkeypatch.setattr(type(path), "open", refused)
     for read in (read_series, FrameSpool, read_masks):
-        with pytest.raises(InputError, match=r"x.mha: expected .* cannot be read \(Permission denied\)"):
+        with pytest.raises(InputError, match=r"x.mha: expected .* found what cannot be read \(Permission denied\)"):
             read(path)
