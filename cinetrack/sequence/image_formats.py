@@ -7,7 +7,7 @@ SimpleITK, once its structure has been found sound. What SimpleITK reads of eith
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -25,7 +25,33 @@ from cinetrack.sequence.tiff_check import check_tiff
 METAIMAGE_SUFFIXES = (".mha", ".mhd")
 TIFF_SUFFIXES = (".tif", ".tiff")
 IMAGE_SUFFIXES = METAIMAGE_SUFFIXES + TIFF_SUFFIXES
+# Images all the same: they are named as not read where nothing else is there.
+OTHER_SUFFIXES = (".nrrd", ".nhdr", ".nii", ".nii.gz", ".hdr", ".img", ".mnc", ".dcm")
 BLOCK_BYTES = 8 << 20
+
+
+def image_suffix(path: Path) -> str:
+    """The ending that makes a file an image, as it is written; "" where there is none."""
+    name = path.name.lower()
+    length = max((len(suffix) for suffix in IMAGE_SUFFIXES + OTHER_SUFFIXES if name.endswith(suffix)), default=0)
+    return path.name[len(name) - length :] if length else ""
+
+
+def images_among(paths: Iterable[Path]) -> list[Path]:
+    """The images among files, sorted; one that is not read counts where none of its name is read."""
+    images = sorted(path for path in paths if image_suffix(path))
+    read = {image_stem(path) for path in images if is_read(path)}
+    return [path for path in images if is_read(path) or image_stem(path) not in read]
+
+
+def image_stem(path: Path) -> str:
+    """An image's name without its ending, for comparisons: in small letters."""
+    return path.name[: len(path.name) - len(image_suffix(path))].casefold()
+
+
+def is_read(path: Path) -> bool:
+    """Whether images of this ending are read."""
+    return path.suffix.lower() in IMAGE_SUFFIXES
 
 
 @dataclass(frozen=True)
@@ -81,7 +107,8 @@ def open_image(path: Path, wanted: str) -> ImageFile:
             return _open_metaimage(path, wanted)
         if path.suffix.lower() in TIFF_SUFFIXES:
             return _open_tiff(path, wanted)
-        raise InputError(f"{path}: expected {wanted} in one of {', '.join(IMAGE_SUFFIXES)}, found {path.suffix!r}")
+        found = image_suffix(path) or path.suffix
+        raise InputError(f"{path}: expected {wanted} in one of {', '.join(IMAGE_SUFFIXES)}, found {found!r}")
 
 
 def _open_metaimage(path: Path, wanted: str) -> ImageFile:

@@ -15,11 +15,9 @@ from cinetrack.errors import InputError
 
 WIDTH, LENGTH, BITS, COMPRESSION, STRIP_OFFSETS, SAMPLES = 256, 257, 258, 259, 273, 277
 ROWS_A_STRIP, STRIP_BYTES, TILE_WIDTH, TILE_LENGTH, TILE_OFFSETS, TILE_BYTES = 278, 279, 322, 323, 324, 325
-SAMPLE_FORMAT = 339
 NOT_COMPRESSED = 1
 
-BYTES_OF_TYPE = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8, 13: 4, 16: 8, 17: 8, 18: 8}
-WHOLE_NUMBERS = {1: "B", 3: "H", 4: "I", 16: "Q"}
+WHOLE_NUMBERS = {1: "B", 3: "H", 4: "I", 16: "Q"}  # by their type; others are not needed here
 MOST_ENTRIES = 1000  # of a page; a usual one has a dozen
 MOST_BITS = 64  # of a pixel
 # Real series pack to a half or a third, masks of background to a three-hundredth.
@@ -33,8 +31,12 @@ class _Page:
     length: int
     bits: int
     samples: int
-    sample_format: int
     compression: int
+
+    @property
+    def kind(self) -> tuple[int, int, int, int]:
+        """What all pages must have in common."""
+        return self.width, self.length, self.bits, self.samples
 
     @property
     def unfolded_bytes(self) -> int:
@@ -87,7 +89,7 @@ class _Walk:
             visited.add(self._next)
             page = self._read_page()
             first = first or page
-            if page != first:
+            if page.kind != first.kind:
                 raise self._error(f"found a TIFF whose page {pages + 1} is of another kind or size than its first")
             pages += 1
             unfolded += page.unfolded_bytes
@@ -109,8 +111,6 @@ class _Walk:
         for at in range(0, count * entry_size, entry_size):
             tag, kind, number, value = struct.unpack(self._order + entry_code, table[at : at + entry_size])
             entries.setdefault(tag, (kind, number, value))
-            if BYTES_OF_TYPE.get(kind, 0) * number > self._size:
-                raise self._error(f"found a damaged TIFF, whose tag {tag} is longer than the file")
         self._next = struct.unpack(self._order + pointer, table[count * entry_size :])[0]
         return self._page(entries)
 
@@ -121,7 +121,7 @@ class _Walk:
                 raise self._error(f"found a damaged TIFF page without a usable tag {tag}")
             return values[0] if values else default or 0
 
-        page = _Page(one(WIDTH), one(LENGTH), one(BITS, 1), one(SAMPLES, 1), one(SAMPLE_FORMAT, 1), one(COMPRESSION, 1))
+        page = _Page(one(WIDTH), one(LENGTH), one(BITS, 1), one(SAMPLES, 1), one(COMPRESSION, 1))
         if page.width < 1 or page.length < 1 or page.samples < 1 or not 1 <= page.bits <= MOST_BITS:
             raise self._error(f"found a damaged TIFF page of {page.length} x {page.width} px of {page.bits} bits")
         if page.samples != 1:
@@ -158,7 +158,7 @@ class _Walk:
         kind, number, value = entry
         if kind not in WHOLE_NUMBERS or number < 1:
             return []
-        length = BYTES_OF_TYPE[kind] * number
+        length = struct.calcsize("=" + WHOLE_NUMBERS[kind]) * number
         data = value[:length] if length <= len(value) else self._bytes(self._number(value), length)
         return list(struct.unpack(f"{self._order}{number}{WHOLE_NUMBERS[kind]}", data))
 
