@@ -7,6 +7,7 @@ They are imported only when called for, so that `cinetrack --help` does not load
 from __future__ import annotations
 
 import argparse
+import errno
 import importlib
 import io
 import logging
@@ -86,6 +87,15 @@ def run_reporting_errors(function: Callable[..., int | None], *arguments: Any) -
     except InputError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
+    except PermissionError as error:  # of an input or an output alike: only the user can mend it
+        print(f"error: {error.filename or 'a file'}: expected permission to use it, found none", file=sys.stderr)
+        return 2
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+            traceback.print_exc()
+        else:
+            print(f"error: {error.filename or 'a file'}: {error.strerror}", file=sys.stderr)
+        return 1
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         return 1
