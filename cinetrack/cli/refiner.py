@@ -340,11 +340,11 @@ def _crossvalidate(args: argparse.Namespace) -> int:
             scored[validation] = cv.score(validation, args.output, failed, args.workers)
             done += len(validation.cases)
     code = report_failures([failure for _, failures in scored.values() for failure in failures])
-    for tracker, comparison in cv.compare(cv.write_pooled(scored, args.output)).items():
+    for name, comparison in cv.compare(cv.write_pooled(scored, args.output)).items():
         tables = comparison_tables(comparison)
         for suffix, write in FORMATS.values():
-            write_text_atomically(args.output / tracker / f"comparison{suffix}", write(tables))
-        print(f"## {tracker}\n\n{FORMATS['markdown'][1](tables[:2])}")
+            write_text_atomically(args.output / name / f"comparison{suffix}", write(tables))
+        print(f"## {name}\n\n{FORMATS['markdown'][1](tables[:2])}")
     ranked = cv.rank_candidates(cv.metrics_of(scored, args.output))
     write_text_atomically(args.output / "crossvalidation.json", cv.ranking_document(ranked))
     for candidate in ranked:
