@@ -92,7 +92,7 @@ def plan_validations(
     models: Path,
     datasets: Sequence[Path],
     candidates: Sequence[RefinerSettings],
-    folds: Sequence[int] | None = None,
+    folds: Sequence[int | str] | None = None,
     trackers: Sequence[str] | None = None,
 ) -> list[Validation]:
     """What there is to run: for each tracker and fold the tracker alone, then every candidate.
@@ -126,7 +126,7 @@ def plan_validations(
         raise InputError(f"--model: expected names of {', '.join(names)}, found {unknown[0]}")
     planned = []
     for tracker in dict.fromkeys(trackers or names):
-        for fold in dict.fromkeys(folds or trained):
+        for fold in (fold for fold in trained if folds is None or fold in folds):
             check_unseen(models / f"fold_{fold}", held_out[fold])
             of_fold = tuple(case for case in cases if case.patient_id in held_out[fold])
             planned += [Validation(tracker, fold, of_fold, settings) for settings in (None, *candidates)]

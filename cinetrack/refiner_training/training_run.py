@@ -190,6 +190,8 @@ def _has_checkpoint(folder: Path) -> bool:
 
 def _train_in_process(run: TrainingRun, fold: Fold, settings: TrainingSettings, gpus: list[str], parent: int) -> None:
     die_with_parent(parent)
+    # As in a process of one fold: a spawned process would spawn nnU-Net's workers, which then outlive it.
+    multiprocessing.set_start_method(None, force=True)
     if gpus:  # before CUDA is first used, so that nnU-Net's device 0 is this fold's own
         os.environ["CUDA_VISIBLE_DEVICES"] = ",".join(gpus)
     train_fold(run, fold, settings)

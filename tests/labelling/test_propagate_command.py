@@ -139,6 +139,22 @@ def test_after_kill_9_nothing_is_lost_or_done_twice(tmp_path, moving_disc):
         np.testing.assert_array_equal(found, read_series(out / "A" / "masks.mha")[0])
 
 
+def test_what_others_keep_in_a_sequences_folder_stays(tmp_path, dataset, store):
+    out = tmp_path / "pseudo"
+    (out / "A_001" / ".ipynb_checkpoints").mkdir(parents=True)
+    for name in (".DS_Store", ".nfs000000012", ".masks.mha"):
+        (out / "A_001" / name).write_text("another's")
+    left = out / "A_001" / ".masks.0123abcd.cinetrack-draft.mha"
+    left.write_text("a killed process's")
+    code, _, stderr = finish(
+        command(dataset, "--store", store, "-o", out, "--bundle", REPOSITORY / "resources" / "static")
+    )
+    assert code == 0, stderr
+    theirs = [".DS_Store", ".ipynb_checkpoints", ".masks.mha", ".nfs000000012"]
+    found = sorted(path.name for path in (out / "A_001").iterdir())
+    assert found == [*theirs, "masks.mha", "meta.json", "scores.json"]
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
