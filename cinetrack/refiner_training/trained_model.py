@@ -9,10 +9,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import torch
-
 from cinetrack.bundle import Bundle
 from cinetrack.bundle.assembly import create_bundle
+from cinetrack.bundle.checkpoint_file import save_checkpoint
 from cinetrack.bundle.refiner_spec import REGION_KEY, RefinerPreset, RefinerSpec
 from cinetrack.errors import BundleError, InputError
 from cinetrack.refinement.confidence import EVEN
@@ -108,7 +107,7 @@ def export_model(model_folder: Path, folds: Sequence[int | str], checkpoint: str
         slim["trainer_name"] = TRAINER_NAME
         slim["init_args"] = {key: content["init_args"].get(key) for key in ("configuration", "fold")}
         (target / f"fold_{fold}").mkdir()
-        torch.save(slim, target / f"fold_{fold}" / checkpoint)
+        save_checkpoint(slim, target / f"fold_{fold}" / checkpoint)
 
 
 def bundle_refiner(
