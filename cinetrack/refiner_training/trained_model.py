@@ -9,10 +9,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from cinetrack.bundle import Bundle
 from cinetrack.bundle.assembly import NnunetStage, create_bundle
+from cinetrack.bundle.checkpoint_file import save_checkpoint
 from cinetrack.errors import BundleError, InputError
 from cinetrack.refinement.model_folder import read_checkpoint
 from cinetrack.refinement.settings import REGION_KEY, NnunetSettings
@@ -110,7 +109,7 @@ def export_model(model_folder: Path, folds: Sequence[int | str], checkpoint: str
         slim["trainer_name"] = TRAINER_NAME
         slim["init_args"] = {key: content["init_args"].get(key) for key in ("configuration", "fold")}
         (target / f"fold_{fold}").mkdir()
-        torch.save(slim, target / f"fold_{fold}" / checkpoint)
+        save_checkpoint(slim, target / f"fold_{fold}" / checkpoint)
 
 
 def bundle_refiner(
