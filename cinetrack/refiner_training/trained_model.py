@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +16,7 @@ from cinetrack.bundle.refiner_spec import REGION_KEY, RefinerPreset, RefinerSpec
 from cinetrack.bundle.safe_weights import load_weights
 from cinetrack.errors import BundleError, InputError
 from cinetrack.refinement.confidence import EVEN
+from cinetrack.sequence.drafts import draft_folder
 from cinetrack.sequence.json_files import read_json
 
 # What nnUNetPredictor and `load_model_folder` read; the optimiser's state is as large as the weights.
@@ -130,7 +130,7 @@ def bundle_refiner(
         InputError: as `create_bundle`, or there is no trained model.
     """
     spec = dataclasses.replace(settings.spec("refiner", folds, view_of(model_folder)), presets=dict(presets))
-    with tempfile.TemporaryDirectory() as temporary:
-        exported = Path(temporary) / "model"
+    with draft_folder(output) as draft:
+        exported = draft / "model"
         export_model(model_folder, folds, settings.checkpoint, exported)
         return create_bundle(output, tracker, None, exported, spec, name)
