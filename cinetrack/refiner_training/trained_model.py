@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +14,7 @@ from cinetrack.bundle.checkpoint_file import save_checkpoint
 from cinetrack.errors import BundleError, InputError
 from cinetrack.refinement.model_folder import read_checkpoint
 from cinetrack.refinement.settings import REGION_KEY, NnunetSettings
+from cinetrack.sequence.drafts import draft_folder
 from cinetrack.sequence.json_files import read_json
 from cinetrack.tracking.evidence.nnunet import NnunetSourceSettings
 from cinetrack.tracking.postprocessing.nnunet_redraw import NnunetRedrawSettings
@@ -128,8 +128,8 @@ def bundle_refiner(
         InputError: as `create_bundle`, or there is no trained model.
     """
     stage = settings.stage(folds, view_of(model_folder))
-    with tempfile.TemporaryDirectory() as temporary:
-        exported = Path(temporary) / "model"
+    with draft_folder(output) as draft:
+        exported = draft / "model"
         export_model(model_folder, folds, settings.checkpoint, exported)
         try:
             return create_bundle(
