@@ -17,6 +17,7 @@ from cinetrack.errors import InputError
 
 # The one list of commands: the parser, the docs and the tests read it. Name -> (module, help).
 COMMANDS: dict[str, tuple[str, str]] = {
+    "import": ("cinetrack.cli.import_series", "make cases of DICOM, NIfTI, NRRD, MetaImage, pictures or films"),
     "predict": ("cinetrack.cli.predict", "track one case or a dataset and write the masks"),
     "phantom": ("cinetrack.cli.phantom", "write synthetic cine-MR cases with exact labels"),
     "bundle": ("cinetrack.cli.bundle", "assemble or check a model bundle"),

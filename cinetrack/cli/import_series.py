@@ -1,0 +1,103 @@
+"""`cinetrack import`: cine-MR from the formats that clinics have to TrackRAD2025 cases."""
+
+from __future__ import annotations
+
+import argparse
+import math
+import sys
+from pathlib import Path
+
+from cinetrack.clinic.importing.case_plan import CasePlan, GivenValues, plan_cases
+from cinetrack.clinic.importing.case_writer import CaseMasks, write_patients
+from cinetrack.clinic.importing.given_masks import read_image_masks
+from cinetrack.clinic.importing.table import table_of
+from cinetrack.clinic.importing.tree import read_tree
+from cinetrack.errors import InputError
+from cinetrack.sequence.grand_challenge import check_writable
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the command's arguments."""
+    parser.add_argument(
+        "source", type=Path, metavar="SOURCE", help="a file or folder tree: NIfTI, NRRD, MetaImage, PNG, TIFF, films"
+    )
+    parser.add_argument(
+        "-o", "--output", type=Path, metavar="DATASET", help="gets a folder a patient; not needed with --dry-run"
+    )
+    parser.add_argument("--dry-run", action="store_true", help="print what was found as a table and write nothing")
+    parser.add_argument("--frame-rate", type=_positive, metavar="HZ", help="where the source has no times, or others")
+    parser.add_argument("--field-strength", type=_positive, metavar="TESLA", help="where the source does not say")
+    parser.add_argument("--region", metavar="WORD", help="scanned region, as thorax, abdomen or pelvis")
+    parser.add_argument(
+        "--pixel-spacing",
+        type=_spacing,
+        metavar="MM",
+        help="or ROW,COLUMN: distance of pixels, where the source does not say",
+    )
+    parser.add_argument(
+        "--top",
+        choices=("head", "feet"),
+        help="what the first row shows, where there are no direction cosines; else instead of them",
+    )
+    parser.add_argument(
+        "--masks", type=Path, metavar="PATH", help="the target's masks, of the first frame or of every frame"
+    )
+    parser.add_argument(
+        "--target", metavar="NAME", help="which target of the masks, by name or value, where there are several"
+    )
+    parser.add_argument(
+        "--name", default="case", metavar="PREFIX", help="cases are called PREFIX_001, PREFIX_002, ... (default: case)"
+    )
+    parser.add_argument(
+        "--keep-identifiers", action="store_true", help="write the patient details that the source has into source.json"
+    )
+
+
+def run(args: argparse.Namespace) -> int:
+    """List or write the cases."""
+    if args.output is None and not args.dry_run:
+        raise InputError("-o DATASET: expected an output folder, or --dry-run, found neither")
+    if not args.name or Path(args.name).name != args.name or args.name.startswith("."):
+        raise InputError(f"--name: expected the beginning of a folder's name, found {args.name!r}")
+    tree = read_tree(args.source)
+    given = GivenValues(args.frame_rate, args.field_strength, args.region, args.pixel_spacing, args.top)
+    plans = plan_cases(tree.series, given, args.name)
+    for series in tree.single_frames:
+        print(f"{series.path}: one frame, no cine; left out", file=sys.stderr)
+    if not plans:
+        raise InputError(f"{args.source}: expected cine-MR series of two frames or more, found none")
+    masks = _masks(args, plans)
+    for plan in plans:
+        for note in plan.notes:
+            print(f"{plan.case_id}: {note}", file=sys.stderr)
+    print(table_of(plans, args.source, {case: found.origin for case, found in masks.items()}))
+    if args.dry_run:
+        return 0
+    check_writable(args.output)
+    folders = write_patients(args.output, plans, masks, args.keep_identifiers)
+    print(f"{len(plans)} series in {len(folders)} patient folders are in {args.output}", file=sys.stderr)
+    return 0
+
+
+def _masks(args: argparse.Namespace, plans: list[CasePlan]) -> dict[str, CaseMasks]:
+    if args.masks is None:
+        return {}
+    if len(plans) != 1:
+        raise InputError(
+            f"--masks: expected one series that they belong to, found {len(plans)}; import them one by one"
+        )
+    return {plans[0].case_id: read_image_masks(args.masks, plans[0].series, args.target)}
+
+
+def _positive(text: str) -> float:
+    value = float(text)
+    if not (math.isfinite(value) and value > 0):
+        raise argparse.ArgumentTypeError(f"expected a positive number, found {text}")
+    return value
+
+
+def _spacing(text: str) -> tuple[float, float]:
+    parts = [_positive(part) for part in text.split(",")]
+    if len(parts) > 2:
+        raise argparse.ArgumentTypeError(f"expected MM or ROW,COLUMN, found {text}")
+    return parts[0], parts[-1]
