@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import argparse
+import logging
 import math
 import sys
+from collections import Counter
 from pathlib import Path
 
 from cinetrack.clinic.importing.case_plan import CasePlan, GivenValues, plan_cases
 from cinetrack.clinic.importing.case_writer import CaseMasks, write_patients
+from cinetrack.clinic.importing.dicom_masks import find_mask_files, read_dicom_masks
 from cinetrack.clinic.importing.given_masks import read_image_masks
 from cinetrack.clinic.importing.table import table_of
-from cinetrack.clinic.importing.tree import read_tree
+from cinetrack.clinic.importing.tree import Tree, files_below, read_tree
 from cinetrack.errors import InputError
 from cinetrack.sequence.grand_challenge import check_writable
 
@@ -19,7 +22,10 @@ from cinetrack.sequence.grand_challenge import check_writable
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command's arguments."""
     parser.add_argument(
-        "source", type=Path, metavar="SOURCE", help="a file or folder tree: NIfTI, NRRD, MetaImage, PNG, TIFF, films"
+        "source",
+        type=Path,
+        metavar="SOURCE",
+        help="a file or folder tree: DICOM, NIfTI, NRRD, MetaImage, PNG, TIFF, films",
     )
     parser.add_argument(
         "-o", "--output", type=Path, metavar="DATASET", help="gets a folder a patient; not needed with --dry-run"
@@ -62,11 +68,12 @@ def run(args: argparse.Namespace) -> int:
     tree = read_tree(args.source)
     given = GivenValues(args.frame_rate, args.field_strength, args.region, args.pixel_spacing, args.top)
     plans = plan_cases(tree.series, given, args.name)
-    for series in tree.single_frames:
-        print(f"{series.path}: one frame, no cine; left out", file=sys.stderr)
+    logging.getLogger("pydicom").setLevel(logging.ERROR)  # its remarks on values that it reads all the same
+    for folder, count in Counter(series.path.parent for series in tree.single_frames).items():
+        print(f"{folder}: images of one frame, no cine: {count}; left out", file=sys.stderr)
     if not plans:
         raise InputError(f"{args.source}: expected cine-MR series of two frames or more, found none")
-    masks = _masks(args, plans)
+    masks = _masks(args, tree, plans)
     for plan in plans:
         for note in plan.notes:
             print(f"{plan.case_id}: {note}", file=sys.stderr)
@@ -79,14 +86,21 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
-def _masks(args: argparse.Namespace, plans: list[CasePlan]) -> dict[str, CaseMasks]:
-    if args.masks is None:
-        return {}
-    if len(plans) != 1:
-        raise InputError(
-            f"--masks: expected one series that they belong to, found {len(plans)}; import them one by one"
-        )
-    return {plans[0].case_id: read_image_masks(args.masks, plans[0].series, args.target)}
+def _masks(args: argparse.Namespace, tree: Tree, plans: list[CasePlan]) -> dict[str, CaseMasks]:
+    """The masks of each case that has any, by its name."""
+    files = tree.files if args.masks is None else files_below(args.masks)
+    mask_files = find_mask_files(files)
+    if args.masks is not None and not mask_files:
+        if len(plans) != 1:
+            raise InputError(
+                f"--masks: expected one series that they belong to, found {len(plans)}; import them one by one"
+            )
+        return {plans[0].case_id: read_image_masks(args.masks, plans[0].series, args.target)}
+    found = {plan.case_id: read_dicom_masks(mask_files, plan.series, args.target) for plan in plans}
+    masks = {case_id: masks for case_id, masks in found.items() if masks is not None}
+    if args.masks is not None and not masks:
+        raise InputError(f"{args.masks}: expected masks that refer to the series, found masks of other images")
+    return masks
 
 
 def _positive(text: str) -> float:

@@ -204,10 +204,10 @@ def turn_by_top(top: str) -> Turn:
     return Turn(rows_flipped=top == "head")
 
 
-def direction_name(direction: Vector) -> str:
-    """The end of the patient that a direction points to most: head, feet, front, back, left or right."""
+def opposite_name(direction: Vector) -> str:
+    """The end of the patient that a direction leads away from: head, feet, front, back, left or right."""
     axis = int(np.argmax(np.round(np.abs(direction), 6)))
-    return DIRECTION_NAMES[axis][int(direction[axis] > 0)]
+    return DIRECTION_NAMES[axis][int(direction[axis] < 0)]
 
 
 def _vector(values: np.ndarray) -> Vector:

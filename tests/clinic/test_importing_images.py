@@ -168,7 +168,7 @@ def test_a_dry_run_lists_what_it_found_and_what_to_give_and_writes_nothing(tmp_p
     assert first.split()[:3] == ["case", "format", "source"]
     assert nifti.split()[:5] == ["case_001", "NIfTI", "a.nii.gz", "sagittal", "5"]
     assert pictures.split()[:5] == ["case_002", "pictures", "p", "?", "5"] and pictures.endswith("--top head|feet")
-    assert "logo.png: one frame, no cine; left out" in err
+    assert f"{source}: images of one frame, no cine: 1; left out" in err
     assert sorted(path.name for path in tmp_path.iterdir()) == ["in"]
 
 

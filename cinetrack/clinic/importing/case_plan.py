@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from cinetrack.clinic.grid import Grid, Turn, direction_name, turn_by_placement, turn_by_top
+from cinetrack.clinic.grid import Grid, Turn, opposite_name, turn_by_placement, turn_by_top
 from cinetrack.clinic.importing.found_series import FoundSeries
 from cinetrack.errors import InputError
 
@@ -68,7 +68,7 @@ class CasePlan:
         if placement is None:
             return f"{self.turn} (by --top)"
         turned = self.grid.turned(self.turn).placement if self.grid.spacing_mm else None
-        ends = f": row 0 is the end opposite the {direction_name(turned.along_column)}" if turned else ""
+        ends = f", row 0 at the {opposite_name(turned.along_column)}" if turned else ""
         return f"{placement.plane} by the direction cosines{ends}; {self.turn}"
 
     @property

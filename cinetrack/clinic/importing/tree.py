@@ -7,12 +7,12 @@ from collections import defaultdict
 from dataclasses import dataclass
 from pathlib import Path
 
-from cinetrack.clinic.importing import films, metaimage, nifti, nrrd_sequence, pictures
+from cinetrack.clinic.importing import dicom_series, films, metaimage, nifti, nrrd_sequence, pictures
 from cinetrack.clinic.importing.found_series import FoundSeries, SeriesFormat
 from cinetrack.errors import InputError
 
 # The one list of formats. The first that recognises a file has it.
-FORMATS: tuple[SeriesFormat, ...] = (nifti, nrrd_sequence, metaimage, pictures, films)
+FORMATS: tuple[SeriesFormat, ...] = (dicom_series, nifti, nrrd_sequence, metaimage, pictures, films)
 
 
 @dataclass(frozen=True)
@@ -22,12 +22,12 @@ class Tree:
     Attributes:
         series: of two frames or more, in the order of their files.
         single_frames: series of one frame, which no cine is.
-        others: files of no format we know.
+        files: all files.
     """
 
     series: list[FoundSeries]
     single_frames: list[FoundSeries]
-    others: list[Path]
+    files: list[Path]
 
 
 def read_tree(source: Path) -> Tree:
@@ -37,18 +37,16 @@ def read_tree(source: Path) -> Tree:
         InputError: `source` is missing, or a file of a known format cannot be used.
     """
     by_format: dict[str, list[Path]] = defaultdict(list)
-    others = []
-    for path in files_below(source):
+    files = files_below(source)
+    for path in files:
         name = next((known.NAME for known in FORMATS if known.recognises(path)), None)
-        if name is None:
-            others.append(path)
-        else:
+        if name is not None:
             by_format[name].append(path)
     found = [series for known in FORMATS for series in known.find(by_format[known.NAME])]
     return Tree(
         [series for series in found if series.frame_count > 1],
         [series for series in found if series.frame_count == 1],
-        others,
+        files,
     )
 
 
