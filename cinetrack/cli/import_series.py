@@ -11,10 +11,10 @@ from pathlib import Path
 
 from cinetrack.clinic.importing.case_plan import CasePlan, GivenValues, plan_cases
 from cinetrack.clinic.importing.case_writer import CaseMasks, write_patients
-from cinetrack.clinic.importing.dicom_masks import find_mask_files, read_dicom_masks
+from cinetrack.clinic.importing.dicom_masks import MaskFile, find_mask_files, read_dicom_masks, target_choice
 from cinetrack.clinic.importing.given_masks import read_image_masks
 from cinetrack.clinic.importing.table import table_of
-from cinetrack.clinic.importing.tree import Tree, files_below, read_tree
+from cinetrack.clinic.importing.tree import files_below, read_tree
 from cinetrack.errors import InputError
 from cinetrack.sequence.grand_challenge import check_writable
 
@@ -73,11 +73,16 @@ def run(args: argparse.Namespace) -> int:
         print(f"{folder}: images of one frame, no cine: {count}; left out", file=sys.stderr)
     if not plans:
         raise InputError(f"{args.source}: expected cine-MR series of two frames or more, found none")
-    masks = _masks(args, tree, plans)
+    mask_files = find_mask_files(tree.files if args.masks is None else files_below(args.masks))
+    undecided = {} if args.target else {plan.case_id: target_choice(mask_files, plan.series) for plan in plans}
+    decided = [plan for plan in plans if not (args.dry_run and undecided.get(plan.case_id))]
+    masks = _masks(args, mask_files, decided)
     for plan in plans:
         for note in plan.notes:
             print(f"{plan.case_id}: {note}", file=sys.stderr)
-    print(table_of(plans, args.source, {case: found.origin for case, found in masks.items()}))
+    origins = {case: choice for case, choice in undecided.items() if choice}
+    origins |= {case: found.origin for case, found in masks.items()}
+    print(table_of(plans, args.source, origins))
     if args.dry_run:
         return 0
     check_writable(args.output)
@@ -86,10 +91,8 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
-def _masks(args: argparse.Namespace, tree: Tree, plans: list[CasePlan]) -> dict[str, CaseMasks]:
+def _masks(args: argparse.Namespace, mask_files: list[MaskFile], plans: list[CasePlan]) -> dict[str, CaseMasks]:
     """The masks of each case that has any, by its name."""
-    files = tree.files if args.masks is None else files_below(args.masks)
-    mask_files = find_mask_files(files)
     if args.masks is not None and not mask_files:
         if len(plans) != 1:
             raise InputError(
@@ -98,7 +101,7 @@ def _masks(args: argparse.Namespace, tree: Tree, plans: list[CasePlan]) -> dict[
         return {plans[0].case_id: read_image_masks(args.masks, plans[0].series, args.target)}
     found = {plan.case_id: read_dicom_masks(mask_files, plan.series, args.target) for plan in plans}
     masks = {case_id: masks for case_id, masks in found.items() if masks is not None}
-    if args.masks is not None and not masks:
+    if args.masks is not None and plans and not masks:
         raise InputError(f"{args.masks}: expected masks that refer to the series, found masks of other images")
     return masks
 

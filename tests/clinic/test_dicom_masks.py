@@ -100,6 +100,8 @@ def test_one_of_several_segments_is_chosen_by_its_label(tmp_path, capsys):
     command = ["import", str(tmp_path / "in"), "-o", str(tmp_path / "out"), "--masks", str(tmp_path / "seg.dcm")]
     assert main(command) == 2
     assert "seg.dcm: expected one target, found lung, GTV; choose one with --target NAME" in capsys.readouterr().err
+    assert main([*command, "--dry-run"]) == 0
+    assert "choose with --target: lung, GTV" in capsys.readouterr().out
     assert main([*command, "--target", "heart"]) == 2
     assert "expected the target heart, found lung, GTV" in capsys.readouterr().err
     assert main([*command, "--target", "GTV"]) == 0

@@ -59,7 +59,7 @@ def export(root: Path, name: str, *options, to="export") -> Path:
     folder = root / to
     command = ["export", str(root / "pred"), "--dataset", str(root / "data"), "-o", str(folder), "--format", name]
     assert main([*command, *options]) == 0
-    (found,) = [path for path in folder.iterdir() if not path.name.startswith(".")]
+    (found,) = [path for path in folder.iterdir() if "_frames" not in path.name and not path.name.startswith(".")]
     return found
 
 

@@ -1,4 +1,8 @@
-"""NRRD label map sequences as 3D Slicer has them (.seq.nrrd): column, row, slice, and a list axis with frame times."""
+"""NRRD sequences as 3D Slicer has them (.seq.nrrd): the label maps, and the frames that they lie on.
+
+Axes are column, row, slice, and a list axis with the frames' own times; see Slicer's developer guide, "Volume sequence
+file format".
+"""
 
 from __future__ import annotations
 
@@ -10,13 +14,23 @@ from cinetrack.clinic.exporting.nifti_labels import steps_mm
 from cinetrack.clinic.exporting.predicted_case import ExportOptions, PredictedCase
 from cinetrack.clinic.packages import clinic_package
 from cinetrack.sequence.atomic_write import atomic_path
+from cinetrack.sequence.image_files import read_series
 
-HELP = "NRRD: a label map sequence for 3D Slicer (.seq.nrrd)"
+HELP = "NRRD: a label map sequence for 3D Slicer (.seq.nrrd), and the frames as another"
 
 
 def write(case: PredictedCase, folder: Path, options: ExportOptions) -> Path:
-    """Write <case>.seq.nrrd."""
+    """Write <case>.seq.nrrd, the label maps, and <case>_frames.seq.nrrd; returns the first."""
+    names = {f"Segment{number}_Name": name for number, name in enumerate(case.target_names)}
+    values = {f"Segment{number}_LabelValue": str(number + 1) for number in range(len(case.target_names))}
+    frames, _ = read_series(case.series_path)
+    _write(folder / f"{case.case_id}_frames.seq.nrrd", case, frames, "vtkMRMLScalarVolumeNode", {})
     path = folder / f"{case.case_id}.seq.nrrd"
+    _write(path, case, case.labels, "vtkMRMLLabelMapVolumeNode", names | values)
+    return path
+
+
+def _write(path: Path, case: PredictedCase, frames: np.ndarray, node: str, more: dict[str, str]) -> None:
     nrrd = clinic_package("nrrd", "to write NRRD")
     steps = steps_mm(case)
     header = {
@@ -27,12 +41,10 @@ def write(case: PredictedCase, folder: Path, options: ExportOptions) -> Path:
         "labels": ["", "", "", "time"],
         "units": ["", "", "", "s"],
         "encoding": "gzip",
-        "DataNodeClassName": "vtkMRMLLabelMapVolumeNode",
+        "DataNodeClassName": node,
         "axis 3 index type": "numeric",
         "axis 3 index values": " ".join(f"{seconds:.6f}".rstrip("0").rstrip(".") for seconds in case.times_s),
+        **more,
     }
-    for number, name in enumerate(case.target_names):
-        header |= {f"Segment{number}_LabelValue": str(number + 1), f"Segment{number}_Name": name}
     with atomic_path(path) as temporary:
-        nrrd.write(str(temporary), case.labels.transpose(2, 1, 0)[:, :, None, :], header)
-    return path
+        nrrd.write(str(temporary), frames.transpose(2, 1, 0)[:, :, None, :], header)

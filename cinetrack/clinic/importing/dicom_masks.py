@@ -70,6 +70,15 @@ def read_dicom_masks(masks: Sequence[MaskFile], series: FoundSeries, target: str
     return _case_masks(own[0], name, by_frame, series)
 
 
+def target_choice(masks: Sequence[MaskFile], series: FoundSeries) -> str:
+    """The targets that the files have for a series, where a person has to choose one; else ""."""
+    if series.dicom is None:
+        return ""
+    own = [mask for mask in masks if mask.instances & set(series.dicom.instance_uids)]
+    names = [name for mask in own for name in _names(mask)]
+    return f"choose with --target: {', '.join(names)}" if len(names) > 1 else ""
+
+
 def _case_masks(mask: MaskFile, name: str, by_frame: dict[int, np.ndarray], series: FoundSeries) -> CaseMasks:
     path = mask.header.path
     if 0 not in by_frame or not by_frame[0].any():
@@ -102,5 +111,5 @@ def _names(mask: MaskFile) -> dict[str, int]:
 
 def _read(mask: MaskFile, number: int, series: FoundSeries) -> dict[int, np.ndarray]:
     if mask.is_segmentation:
-        return dicom_segmentation.read_target(read_header(mask.header.path, pixels=True), number, series)
+        return dicom_segmentation.read_target(mask.header, number, series)
     return structure_set.read_target(mask.header, number, series)

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 
-from cinetrack.clinic.dicom_header import Header, read_header, tag_name
+from cinetrack.clinic.dicom_header import Header
+from cinetrack.clinic.importing.dicom_decoding import stored_frames
 from cinetrack.clinic.importing.dicom_frames import DicomFrame
 from cinetrack.clinic.importing.pixel_values import grey
-from cinetrack.clinic.packages import clinic_package
-from cinetrack.errors import InputError
 
 
 def read_pixels(frames: Sequence[DicomFrame]) -> np.ndarray:
@@ -26,40 +24,20 @@ def read_pixels(frames: Sequence[DicomFrame]) -> np.ndarray:
     for position, frame in enumerate(frames):
         by_file.setdefault(frame.path, []).append(position)
     found: dict[int, np.ndarray] = {}
-    for path, positions in by_file.items():
-        header = read_header(path, pixels=True)
-        for position, stored in zip(
-            positions, _stored_values(header, [frames[position].index for position in positions]), strict=True
-        ):
-            frame = frames[position]
-            if stored.shape != (frame.rows, frame.columns):
-                raise header.unusable("PixelData", f"{frame.rows} x {frame.columns} px", stored.shape)
+    requests = [(path, [frames[position].index for position in positions]) for path, positions in by_file.items()]
+    for (header, decoded), positions in zip(stored_frames(requests), by_file.values(), strict=True):
+        for position, pixels in zip(positions, decoded, strict=True):
+            frame, values = frames[position], _grey_values(header, pixels)
+            if values.shape != (frame.rows, frame.columns):
+                raise header.unusable("PixelData", f"{frame.rows} x {frame.columns} px", values.shape)
             if rescaled:
-                stored = (stored.astype(np.float64) * frame.slope + frame.intercept).astype(np.float32)
-            found[position] = stored
+                values = (values.astype(np.float64) * frame.slope + frame.intercept).astype(np.float32)
+            found[position] = values
     return np.stack([found[position] for position in range(len(frames))])
 
 
-def _stored_values(header: Header, indices: list[int]) -> list[np.ndarray]:
-    pixels_module = clinic_package("pydicom.pixels", f"{header.path}: to read DICOM")
+def _grey_values(header: Header, pixels: np.ndarray) -> np.ndarray:
     photometric = header.text("PhotometricInterpretation")
-    if "PixelData" not in header.dataset:
-        raise header.unusable("PixelData", "pixels", None)
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            decoded = list(pixels_module.iter_pixels(header.dataset, indices=indices))  # colours as RGB
-            if photometric == "PALETTE COLOR":
-                decoded = [pixels_module.apply_color_lut(pixels, header.dataset) for pixels in decoded]
-    except Exception as error:  # decoders raise many kinds
-        reason = " ".join(str(error).split())[:300] or type(error).__name__
-        raise InputError(
-            f"{header.path}: {tag_name('PixelData')}: expected pixels that can be decoded, found others ({reason})"
-        ) from None
-    return [_grey_values(header, pixels, photometric) for pixels in decoded]
-
-
-def _grey_values(header: Header, pixels: np.ndarray, photometric: str) -> np.ndarray:
     if pixels.ndim == 3:
         return grey(pixels[..., :3])[0]
     if pixels.dtype.kind not in "ui":

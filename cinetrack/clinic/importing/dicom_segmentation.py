@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Mapping
 
 import numpy as np
 
 from cinetrack.clinic.dicom_header import Header
 from cinetrack.clinic.grid import Grid
+from cinetrack.clinic.importing.dicom_decoding import stored_frames
 from cinetrack.clinic.importing.dicom_frames import frames_of
 from cinetrack.clinic.importing.found_series import FoundSeries
-from cinetrack.clinic.packages import clinic_package
 from cinetrack.errors import InputError
 
 CLASSES = ("1.2.840.10008.5.1.4.1.1.66.4", "1.2.840.10008.5.1.4.1.1.66.7")
@@ -41,8 +40,6 @@ def referenced_instances(header: Header) -> set[str]:
 def read_target(header: Header, number: int, series: FoundSeries) -> dict[int, np.ndarray]:
     """Masks (rows, columns) bool of a segment by the series' frame.
 
-    Args:
-        header: read with its pixels.
     Raises:
         InputError: another place than the series', a frame that refers to no source, or pixels that cannot be read.
     """
@@ -69,14 +66,7 @@ def read_target(header: Header, number: int, series: FoundSeries) -> dict[int, n
 
 
 def _pixels(header: Header, kind: str) -> list[np.ndarray]:
-    pixels_module = clinic_package("pydicom.pixels", f"{header.path}: to read DICOM")
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            frames = list(pixels_module.iter_pixels(header.dataset))
-    except Exception as error:  # decoders raise many kinds
-        reason = " ".join(str(error).split())[:300] or type(error).__name__
-        raise header.unusable("PixelData", "masks that can be decoded", reason) from None
+    ((_, frames),) = stored_frames([(header.path, None)])
     if kind == "FRACTIONAL":
         half = header.whole("MaximumFractionalValue", 1, 65535) / 2
         return [frame >= half for frame in frames]
