@@ -161,8 +161,13 @@ def is_dicom(path: Path) -> bool:
     """Whether a file has DICOM's mark, or its ending."""
     if path.suffix.lower() in (".dcm", ".dicom", ".ima"):
         return True
-    with path.open("rb") as file:
-        return file.read(132)[128:] == b"DICM"
+    try:
+        with path.open("rb") as file:
+            return file.read(132)[128:] == b"DICM"
+    except OSError as error:
+        raise InputError(
+            f"{path}: expected a file that can be read, found one that cannot ({error.strerror})"
+        ) from None
 
 
 def tag_name(keyword: str) -> str:

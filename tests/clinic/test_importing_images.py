@@ -8,7 +8,9 @@ import SimpleITK as sitk
 from PIL import Image
 
 from cinetrack.cli.main import main
+from cinetrack.clinic.importing.tree import read_tree
 from cinetrack.clinic.source_record import read_source_record
+from cinetrack.errors import InputError
 from cinetrack.sequence.trackrad_dataset import find_cases
 
 ROWS, COLUMNS, FRAMES = 12, 9, 5
@@ -243,3 +245,46 @@ def test_a_missing_package_is_named_with_its_extra(tmp_path, module, source, mon
     monkeypatch.setitem(__import__("sys").modules, module, None)
     assert main(["import", str(tmp_path / source), "--dry-run"]) == 2
     assert "pip install 'cinetrack[clinic]'" in capsys.readouterr().err
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("ending", [".nii", ".nii.gz", ".mha", ".nrrd", ".png", ".tif", ".gif", ".mp4"])
+def test_damaged_files_are_read_or_refused_with_their_name(tmp_path, frames, ending):
+    """Seeded, so that a failure can be repeated."""
+    source, path = tmp_path / f"whole{ending}", tmp_path / f"a{ending}"
+    write_as(ending, source, frames)
+    content, rng, refused = source.read_bytes(), np.random.default_rng(6), 0
+    for _ in range(60):
+        altered, start = bytearray(content), int(rng.integers(min(len(content), 400)))
+        if rng.random() < 0.5:
+            altered[start : start + int(rng.integers(1, 30))] = rng.bytes(int(rng.integers(30)))
+        else:
+            altered = altered[: rng.integers(1, len(altered))]
+        path.write_bytes(altered)
+        try:
+            tree = read_tree(path)
+            for series in tree.series + tree.single_frames:
+                series.read()
+        except InputError as error:
+            assert path.name in str(error)
+            refused += 1
+    assert refused > 10
+
+
+def write_as(ending: str, path, frames: np.ndarray) -> None:
+    if ending in (".nii", ".nii.gz", ".mha"):
+        head_up_sagittal(frames, path)
+    elif ending == ".nrrd":
+        pytest.importorskip("nrrd").write(str(path), frames.transpose(2, 1, 0), {"kinds": ["domain", "domain", "list"]})
+    elif ending == ".mp4":
+        av = pytest.importorskip("av")
+        with av.open(str(path), "w") as container:
+            stream = container.add_stream("mpeg4", rate=8)
+            stream.width, stream.height, stream.pix_fmt = 48, 32, "yuv420p"
+            for level in range(6):
+                container.mux(stream.encode(av.VideoFrame.from_ndarray(np.full((32, 48, 3), level, np.uint8), "rgb24")))
+            container.mux(stream.encode(None))
+    else:
+        pages = [Image.fromarray((frame >> 4).astype(np.uint8)) for frame in frames]
+        more = {} if ending == ".png" else {"save_all": True, "append_images": pages[1:]}
+        pages[0].save(path, **more)

@@ -79,7 +79,7 @@ def _write_series(folder: Path, plan: CasePlan, masks: CaseMasks | None, keep_id
         plan.grid.spacing_mm,
     )
     assert turn is not None and rate is not None and field is not None and region is not None and spacing is not None
-    frames = plan.series.read()
+    frames = _storable(plan.series.read())
     expected = (plan.series.frame_count, plan.grid.rows, plan.grid.columns)
     if frames.shape != expected:
         raise InputError(f"{plan.series.path}: expected {expected} frames, rows and columns, found {frames.shape}")
@@ -110,6 +110,13 @@ def _write_series(folder: Path, plan: CasePlan, masks: CaseMasks | None, keep_id
     )
     write_source_record(record_path(folder, scan), record)
     logger.info("%s: %s; kept beside it: %s", plan.case_id, plan.orientation, ", ".join(record.kept))
+
+
+def _storable(frames: np.ndarray) -> np.ndarray:
+    """Frames of a number type that MetaImage has."""
+    if frames.dtype.kind in "ui" or frames.dtype in (np.float32, np.float64):
+        return frames
+    return frames.astype(np.float32)
 
 
 def _umask() -> int:

@@ -20,11 +20,12 @@ FrameKey = tuple[str, int | None]  # SOP Instance UID, and the number in a multi
 
 def target_names(header: Header) -> dict[str, int]:
     """Segment numbers by label."""
-    names = {}
+    names: dict[str, int] = {}
     for segment in header.items("SegmentSequence"):
         number = segment.whole("SegmentNumber", 0, 65535)
         if number > 0:  # 0 is a label map's background
-            names[segment.text("SegmentLabel") or f"segment {number}"] = number
+            label = segment.text("SegmentLabel") or f"segment {number}"
+            names[label if label not in names else f"{label} ({number})"] = number
     return names
 
 

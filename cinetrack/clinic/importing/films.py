@@ -84,8 +84,8 @@ def _opened(path: Path) -> Iterator[tuple[Any, Any]]:
     av = clinic_package("av", f"{path}: to read films")
     try:
         with av.open(str(path)) as container:
-            if not container.streams.video:
-                raise InputError(f"{path}: expected a film with pictures, found none")
+            if not container.streams.video or container.streams.video[0].codec_context is None:
+                raise InputError(f"{path}: expected a film with pictures, found none that can be decoded")
             yield container, container.streams.video[0]
     except (av.FFmpegError, ValueError, EOFError) as error:
         raise InputError(f"{path}: expected a film, found a file that cannot be read ({error})") from None

@@ -12,6 +12,9 @@ import numpy as np
 from cinetrack.clinic.frame_times import FrameTimes
 from cinetrack.clinic.grid import Grid
 from cinetrack.clinic.source_record import DicomSeries
+from cinetrack.errors import InputError
+
+MOST_PIXELS = 1 << 32
 
 
 @dataclass(frozen=True, eq=False)
@@ -48,6 +51,11 @@ class FoundSeries:
     dicom: DicomSeries | None = None
     identifiers: dict[str, str] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        pixels = self.frame_count * self.grid.rows * self.grid.columns
+        if not 0 < pixels <= MOST_PIXELS:  # a small damaged file may promise far more
+            raise InputError(f"{self.path}: expected 1 to {MOST_PIXELS} pixels over all frames, found {pixels}")
 
 
 class SeriesFormat(Protocol):

@@ -75,7 +75,10 @@ def _grid(path: Path, rows: int, columns: int, affine: np.ndarray, index: int, h
 
 def _times(image: Any, count: int) -> FrameTimes | None:
     step = float(image.header.get_zooms()[3])
-    unit = SECONDS.get(image.header.get_xyzt_units()[1])
+    try:
+        unit = SECONDS.get(image.header.get_xyzt_units()[1])
+    except KeyError:  # a code that the format does not have
+        return None
     if unit is None or not np.isfinite(step) or step <= 0 or count < 2:
         return None  # a bare 1 is what writers put where they know no time
     seconds = tuple(float(value) for value in np.round(np.arange(count) * step * unit, 6))

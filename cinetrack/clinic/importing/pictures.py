@@ -69,7 +69,11 @@ def _series(path: Path, paths: tuple[Path, ...], header: _Header, count: int) ->
 def _header(path: Path) -> _Header:
     with _opened(path) as picture:
         check_frame_size(path, picture.height, picture.width)
-        return _Header(picture.height, picture.width, getattr(picture, "n_frames", 1))
+        try:
+            pages = getattr(picture, "n_frames", 1)
+        except Exception as error:  # a TIFF's pages are looked through only now
+            raise _damaged(path, error) from None
+        return _Header(picture.height, picture.width, pages)
 
 
 def _read(paths: tuple[Path, ...], header: _Header) -> np.ndarray:
@@ -88,22 +92,22 @@ def _page(path: Path, picture: Image.Image, page: int) -> np.ndarray:
         picture.seek(page)
         if picture.mode in ("L", "I", "F", "1") or picture.mode.startswith("I;16"):
             pixels = np.asarray(picture)
-            return (
-                pixels.astype(np.uint8) if pixels.dtype == np.bool_ else pixels.astype(pixels.dtype.newbyteorder("="))
-            )
+            return pixels.astype(np.uint8 if pixels.dtype == np.bool_ else pixels.dtype.newbyteorder("="))
         return grey(np.asarray(picture.convert("RGB")))[0]
     except Exception as error:  # Pillow's decoders raise many kinds
-        raise InputError(f"{path}: expected a picture, found a damaged or cut off file ({error})") from None
+        raise _damaged(path, error) from None
 
 
 def _opened(path: Path) -> Image.Image:
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter(
-                "ignore", Image.DecompressionBombWarning
-            )  # the size is checked before pixels are read
+            warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # the size is checked on its own
             return Image.open(path, formats=("PNG", "TIFF"))
     except Exception as error:  # no picture, no permission, a bomb
         raise InputError(
             f"{path}: expected a PNG or TIFF picture, found a file that cannot be read ({error})"
         ) from None
+
+
+def _damaged(path: Path, error: Exception) -> InputError:
+    return InputError(f"{path}: expected a picture, found a damaged or cut off file ({error})")

@@ -20,10 +20,12 @@ LEAST_TOLERANCE_MM = 0.5  # of a contour's distance from its frame's plane
 
 def target_names(header: Header) -> dict[str, int]:
     """ROI numbers by name."""
-    return {
-        roi.text("ROIName") or f"ROI {roi.text('ROINumber')}": roi.whole("ROINumber", -(2**31), 2**31)
-        for roi in header.items("StructureSetROISequence")
-    }
+    names: dict[str, int] = {}
+    for roi in header.items("StructureSetROISequence"):
+        number = roi.whole("ROINumber", -(2**31), 2**31)
+        name = roi.text("ROIName") or f"ROI {number}"
+        names[name if name not in names else f"{name} ({number})"] = number
+    return names
 
 
 def referenced_instances(header: Header) -> set[str]:
