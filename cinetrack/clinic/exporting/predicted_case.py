@@ -13,7 +13,8 @@ import numpy as np
 from cinetrack.clinic.grid import PLANES, Grid, Placement
 from cinetrack.clinic.source_record import SourceRecord, read_source_record, record_path
 from cinetrack.errors import InputError
-from cinetrack.evaluation.prediction_folder import OUTPUT_FILE, find_predictions, read_log
+from cinetrack.evaluation.prediction_folder import find_predictions, read_log
+from cinetrack.sequence.grand_challenge import OUTPUT_FILE
 from cinetrack.sequence.image_files import only_series_in, read_index_masks, read_series
 from cinetrack.sequence.trackrad_dataset import CaseFiles, find_cases
 
