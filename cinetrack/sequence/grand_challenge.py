@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,6 +11,7 @@ from cinetrack.errors import InputError
 from cinetrack.sequence.cine_sequence import CineSequence, TrackingCase
 from cinetrack.sequence.image_files import ImageGeometry, only_series_in, read_first_mask, read_series, write_masks
 from cinetrack.sequence.json_files import read_positive_number, read_word
+from cinetrack.sequence.reading import input_errors
 
 SERIES_FOLDER = Path("images/mri-linacs")
 TARGET_FOLDER = Path("images/mri-linac-target")
@@ -37,10 +37,11 @@ def read_input_folder(folder: Path) -> LoadedCase:
     Raises:
         InputError: names the file or folder that is missing or unusable.
     """
-    if not folder.is_dir():
-        raise InputError(f"{folder}: expected the input folder, found none")
-    series_path = only_series_in(folder / SERIES_FOLDER)
-    target_path = only_series_in(folder / TARGET_FOLDER)
+    with input_errors(folder, "the input folder"):
+        if not folder.is_dir():
+            raise InputError(f"{folder}: expected the input folder, found none")
+        series_path = only_series_in(folder / SERIES_FOLDER)
+        target_path = only_series_in(folder / TARGET_FOLDER)
     frame_rate_hz = read_positive_number(folder / "frame-rate.json", "Hz")
     field_strength_t = read_positive_number(folder / "b-field-strength.json", "T")
     region = read_word(folder / "scanned-region.json", "scanned region")
@@ -65,11 +66,3 @@ def write_output(folder: Path, masks: np.ndarray, geometry: ImageGeometry) -> Pa
     path = folder / OUTPUT_FILE
     write_masks(path, masks, geometry)
     return path
-
-
-def check_writable(folder: Path) -> None:
-    """Raise InputError where an output could not be written below `folder`: better before the work than after it."""
-    existing = next(path for path in (folder, *folder.absolute().parents) if path.exists())
-    if not existing.is_dir() or not os.access(existing, os.W_OK | os.X_OK):
-        kind = "a folder that may not be written to" if existing.is_dir() else "a file"
-        raise InputError(f"{folder}: expected a writable output folder, found {existing} to be {kind}")
