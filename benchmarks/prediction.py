@@ -61,7 +61,7 @@ def errors(trace: TargetTrace, predictor: Predictor, rate_hz: float, horizon_s: 
 
 
 def scored(trace: TargetTrace, make: Callable[[], Predictor], rate_hz: float, horizon_s: float, seed: int) -> dict:
-    """Mean square error, 95th percentile of the distance, and the share within two stated deviations, of one trace."""
+    """Of one trace: mean square error, 95th percentile of the distance, share within two stated deviations."""
     found = list(errors(trace, make(), rate_hz, horizon_s, seed))
     error = np.stack([entry[0] for entry in found])
     deviation = np.stack([entry[1] for entry in found])
@@ -153,7 +153,7 @@ def tuning(seeds: range, duration_s: float) -> list[dict]:
 def markdown(rows: list[dict]) -> str:
     """The report as a table: RMSE, its ratio to holding still with the interval, and the 95th percentile."""
     lines = [
-        "| motion | rate | ahead | predictor | RMSE [mm] | 95th percentile [mm] | RMSE / holding still | within 2 deviations |",
+        "| motion | rate | ahead | predictor | RMSE [mm] | 95th percentile [mm] | RMSE / holding still | within 2 dev. |",
         "|---|---|---|---|---|---|---|---|",
     ]
     for row in rows:

@@ -26,6 +26,7 @@ from cinetrack.sequence.image_files import read_masks
 
 NOTICE = "No medical device: research and simulation."
 SUMMARY_FILE = "summary.json"
+ENDING_SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -57,7 +58,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--frame-rate", type=float, metavar="HZ", help="of each plane, for deadlines and prediction (default 8)"
     )
     parser.add_argument(
-        "--stop-after", type=float, metavar="S", help="end where no frame came for so long (default: at Ctrl-C)"
+        "--stop-after", type=float, metavar="S", help="end where no frame follows for so long (default: at Ctrl-C)"
     )
 
 
@@ -79,16 +80,11 @@ def run(args: argparse.Namespace) -> int:
             raise InputError(f"{name}: expected a positive number, found {value}")
     masks = _first_masks(args)
     source = open_source(args.source, next(iter(masks)), args.output / "masks")
-    summary = asyncio.run(_stream(args, source, masks))
-    if summary["frames"].get("tracked"):
-        for path in finish(args.output):
-            print(f"masks: {path}", file=sys.stderr)
-    write_text_atomically(args.output / SUMMARY_FILE, json.dumps(summary, indent=1) + "\n")
-    print(json.dumps(summary, indent=1), file=sys.stderr)
+    asyncio.run(_stream(args, source, masks))
     return 0
 
 
-async def _stream(args: argparse.Namespace, source: FrameSource, masks: dict[str, FirstMask]) -> dict[str, Any]:
+async def _stream(args: argparse.Namespace, source: FrameSource, masks: dict[str, FirstMask]) -> None:
     model = open_model(args.model, args.device)
     about = {
         "model": model.name,
@@ -112,14 +108,28 @@ async def _stream(args: argparse.Namespace, source: FrameSource, masks: dict[str
     with SessionLog(args.output, masks, about) as log:
         stream = Stream(source, session, log, _nothing if args.source == STANDARD_INPUT else _print, args.stop_after)
         loop = asyncio.get_running_loop()
-        for number in (signal.SIGINT, signal.SIGTERM):
-            loop.add_signal_handler(number, stream.stop.set)
+
+        def end() -> None:
+            stream.stop.set()
+            for number in ENDING_SIGNALS:  # a second Ctrl-C ends at once
+                loop.remove_signal_handler(number)
+
+        for number in ENDING_SIGNALS:
+            loop.add_signal_handler(number, end)
         try:
             await stream.run()
         finally:
-            for number in (signal.SIGINT, signal.SIGTERM):
-                loop.remove_signal_handler(number)
-    return stream.latency.summary(args.frame_rate, source.paced)
+            end()
+            _finish(args.output, stream.latency.summary(args.frame_rate, source.paced))
+
+
+def _finish(folder: Path, summary: dict[str, Any]) -> None:
+    """Write what the session gave, also where something ended it."""
+    if summary["frames"]["tracked"]:
+        for path in finish(folder):
+            print(f"masks: {path}", file=sys.stderr)
+    write_text_atomically(folder / SUMMARY_FILE, json.dumps(summary, indent=1) + "\n")
+    print(json.dumps(summary, indent=1), file=sys.stderr)
 
 
 def _first_masks(args: argparse.Namespace) -> dict[str, FirstMask]:

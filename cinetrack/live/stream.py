@@ -30,7 +30,8 @@ class Stream:
 
     Attributes:
         on_result: called with every result once it has been sent and logged.
-        stop_after_s: end where no frame has come for so long; None goes on until `stop` is set or the source ends.
+        stop_after_s: end where no frame follows the latest one for so long; None goes on until `stop` is set or the
+            source ends.
         stop: set it to end the stream; what has been received is still tracked.
     """
 
@@ -41,14 +42,13 @@ class Stream:
     stop_after_s: float | None = None
     stop: asyncio.Event = field(default_factory=asyncio.Event)
     latency: LatencyRecord = field(default_factory=LatencyRecord)
-    _latest_s: float = field(default_factory=now_s)
+    _latest_s: float | None = None
     _paused: bool = False
 
     async def run(self) -> None:
         """Until the source ends, `stop` is set or nothing comes for `stop_after_s`. Raises what a part of it raised."""
         try:
             async with self.session:
-                self._latest_s = now_s()
                 giving = asyncio.create_task(self._give())
                 answering = asyncio.create_task(self._answer())
                 watching = asyncio.create_task(self._watch())
@@ -58,12 +58,13 @@ class Stream:
                     await asyncio.wait((giving, answering, stopping), return_when=asyncio.FIRST_COMPLETED)
                     if not giving.done():
                         giving.cancel()
-                    with contextlib.suppress(asyncio.CancelledError):
-                        if not answering.done():
-                            await self.session.end()
-                            await answering
-                        answering.result()
-                        await giving
+                        await asyncio.wait((giving,))
+                    if not answering.done():
+                        await self.session.end()
+                        await answering
+                    answering.result()
+                    if not giving.cancelled():
+                        giving.result()
                 finally:
                     for task in tasks:
                         task.cancel()
@@ -92,6 +93,8 @@ class Stream:
     async def _watch(self) -> None:
         while True:
             await asyncio.sleep(_WATCH_S)
+            if self._latest_s is None:  # a scanner may take its time to start
+                continue
             waited = now_s() - self._latest_s
             if waited > PAUSE_S and not self._paused:
                 self._paused = True
@@ -100,9 +103,9 @@ class Stream:
                 self.stop.set()
 
     def _arrived(self) -> None:
-        if self._paused:
+        if self._paused and self._latest_s is not None:
             self._note("resumed", f"after {now_s() - self._latest_s:.1f} s")
-            self._paused = False
+        self._paused = False
         self._latest_s = now_s()
 
     def _note(self, kind: str, detail: str) -> None:

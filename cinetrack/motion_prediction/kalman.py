@@ -15,10 +15,10 @@ from cinetrack.errors import InputError
 from cinetrack.motion_prediction.past import LONGEST_GAP_S
 from cinetrack.motion_prediction.predictor import Prediction
 
-# Chosen on the tuning seeds of benchmarks/prediction.py.
-NOISE_MM = 0.5  # deviation of a measured position
-ACCELERATION_MM_S2 = 12.0  # root mean square acceleration
-FADING_S = 0.6  # time constant with which an acceleration fades
+# Chosen on the tuning seeds of benchmarks/prediction.py; see benchmarks/results/prediction-tuning.json.
+NOISE_MM = 0.3  # deviation of a measured position
+ACCELERATION_MM_S2 = 25.0  # root mean square acceleration
+FADING_S = 0.2  # time constant with which an acceleration fades
 
 
 class KalmanPredictor:

@@ -16,6 +16,7 @@ from cinetrack.live.sources.source import SourceEvent, plane_in
 from cinetrack.sequence.image_files import SERIES_SUFFIXES, ImageGeometry, read_series, write_masks
 
 POLL_S = 0.01
+AWAY_S = 0.25
 UNREADABLE_AFTER_S = 2.0  # a file that cannot be read may still be growing; after so long without change it is bad
 
 
@@ -41,8 +42,17 @@ class FolderSource:
 
     async def items(self) -> AsyncIterator[LiveFrame | SourceEvent]:
         """See `FrameSource`; never ends by itself."""
+        reachable = True
         while True:
-            names = await asyncio.to_thread(self._names)
+            try:
+                names = await asyncio.to_thread(self._names)
+            except OSError as error:  # a share that is away for a while
+                if reachable:
+                    yield SourceEvent("unreachable", f"{self._folder}: {error.strerror or error}; trying again")
+                reachable = False
+                await asyncio.sleep(AWAY_S)
+                continue
+            reachable = True
             self._seen &= names  # of files taken away since
             fresh = sorted(names - self._seen)
             for name in fresh:

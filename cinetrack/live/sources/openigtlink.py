@@ -54,7 +54,9 @@ class _IgtlSource:
             if writer.transport.get_write_buffer_size() > _UNSENT_BYTES:
                 if writer not in self._slow:
                     self._slow.add(writer)
-                    await self._queue.put(SourceEvent("slow", f"{_peer(writer)} does not take its answers"))
+                    # Not waited for: the one who empties the queue may be waiting for this answer.
+                    with contextlib.suppress(asyncio.QueueFull):
+                        self._queue.put_nowait(SourceEvent("slow", f"{_peer(writer)} does not take its answers"))
                 continue
             self._slow.discard(writer)
             with contextlib.suppress(ConnectionError):
@@ -62,13 +64,13 @@ class _IgtlSource:
 
     def _answers(self, result: LiveResult) -> bytes:
         igtl, frame = self._igtl, result.frame
-        matrix, device = frame.origin
+        matrix, system, device = frame.origin
         suffix = f"_{frame.plane}" if plane_in(device, "") else ""
         stamp = {"timestamp": frame.acquired_s}
         messages = []
         if result.mask is not None:
             image = result.mask.astype(np.uint8)[None]
-            messages.append(igtl.ImageMessage(image, matrix, device_name=f"Mask{suffix}", **stamp))
+            messages.append(igtl.ImageMessage(image, matrix, system, device_name=f"Mask{suffix}", **stamp))
             if not result.lost:
                 row, column = centroids(result.mask[None])[0]
                 place = np.eye(4)
@@ -136,7 +138,8 @@ class _IgtlSource:
         number = int(text) if text.isdigit() else self._count - 1
         acquired = message.timestamp if message.timestamp > 0 else received
         plane = plane_in(message.device_name, self._usual_plane)
-        return LiveFrame(image, number, acquired, received, plane, spacing, (matrix, message.device_name))
+        origin = (matrix, message.world_coordinate_system, message.device_name)
+        return LiveFrame(image, number, acquired, received, plane, spacing, origin)
 
 
 class IgtlClientSource(_IgtlSource):

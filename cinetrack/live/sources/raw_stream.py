@@ -11,6 +11,7 @@ No medical device: research and simulation.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import math
 import sys
@@ -48,23 +49,26 @@ class RawStreamSource:
     async def items(self) -> AsyncIterator[LiveFrame | SourceEvent]:
         """See `FrameSource`; ends where the input does."""
         loop = asyncio.get_running_loop()
-        queue: asyncio.Queue[LiveFrame | Exception | None] = asyncio.Queue(_AHEAD)
+        queue: asyncio.Queue[LiveFrame | Exception | None] = asyncio.Queue()
+        room = threading.Semaphore(_AHEAD)
 
         def read() -> None:
+            item: LiveFrame | Exception | None
             try:
-                while (frame := self._read()) is not None:
-                    asyncio.run_coroutine_threadsafe(queue.put(frame), loop).result()
-                asyncio.run_coroutine_threadsafe(queue.put(None), loop)
-            except InputError as error:
-                asyncio.run_coroutine_threadsafe(queue.put(error), loop)
-            except RuntimeError:  # the loop has gone: nobody asks any more
-                pass
+                while (item := self._read()) is not None:
+                    room.acquire()
+                    loop.call_soon_threadsafe(queue.put_nowait, item)
+            except Exception as error:
+                item = error
+            with contextlib.suppress(RuntimeError):  # the loop has gone: nobody asks any more
+                loop.call_soon_threadsafe(queue.put_nowait, item)
 
         # A daemon: a read that waits for ever must not keep the process alive.
         threading.Thread(target=read, daemon=True, name="cinetrack-input").start()
         while (item := await queue.get()) is not None:
             if isinstance(item, Exception):
                 raise item
+            room.release()
             yield item
 
     async def send(self, result: LiveResult) -> None:

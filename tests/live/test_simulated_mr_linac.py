@@ -1,0 +1,86 @@
+"""The simulated MR-linac and `cinetrack stream`: two processes that speak OpenIGTLink, from a frame to its score."""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from cinetrack.bundle.manifest import open_bundle
+from cinetrack.cli.main import main
+from cinetrack.evaluation.prediction_folder import read_prediction
+from cinetrack.pipeline.model import load_model
+from cinetrack.pipeline.track_case import track_whole
+from cinetrack.sequence import find_cases
+
+ROOT = Path(__file__).resolve().parents[2]
+CASE = ROOT / "examples" / "data" / "P977_0001"
+ENVIRONMENT = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+def play(folder: Path, scheme: str, scanner: list[str], stream: list[str]) -> dict:
+    """Run scanner and stream side by side; the scanner's summary."""
+    pytest.importorskip("pyigtl")
+    port = free_port()
+    command = [sys.executable, str(ROOT / "examples" / "simulated_mr_linac.py"), "--port", str(port), *scanner]
+    tracking = [sys.executable, "-m", "cinetrack", "stream", f"{scheme}://127.0.0.1:{port}", "--stop-after", "1"]
+    tracking += ["--mask", str(CASE / "targets" / "P977_0001_first_label.mha"), "-o", str(folder), *stream]
+    with subprocess.Popen(command, env=ENVIRONMENT, stdout=subprocess.PIPE, text=True) as linac:
+        done = subprocess.run(tracking, env=ENVIRONMENT, capture_output=True, text=True, timeout=120)
+        summary = json.loads(linac.communicate(timeout=30)[0])
+    assert done.returncode == 0, done.stderr
+    assert linac.returncode == 0
+    return summary
+
+
+def test_a_case_played_through_openigtlink_is_tracked_answered_logged_and_scored(tmp_path, capsys):
+    model = [
+        "--model",
+        str(ROOT / "resources" / "registration"),
+        "--late",
+        "all",
+        "--look-ahead",
+        "300",
+        "--margin",
+        "5",
+    ]
+    summary = play(tmp_path / "live" / "P977_0001", "openigtlink", ["--rate", "40"], model)
+    assert summary["frames_sent"] == summary["results"] == summary["masks"] == 60
+    assert 0 < summary["beam_on_share"] < 1
+    masks, _ = read_prediction(tmp_path / "live" / "P977_0001")
+    loaded = find_cases(CASE)[0].read_case().case
+    registration = load_model(open_bundle(ROOT / "resources" / "registration"))
+    assert np.array_equal(masks, track_whole(loaded, registration.tracker, registration.refiner).masks)
+    arguments = ["evaluate", str(tmp_path / "live"), "--truth", str(CASE.parent), "-o", str(tmp_path / "metrics.json")]
+    assert main(arguments) == 0
+    assert main(["gate", str(tmp_path / "live"), "--truth", str(CASE.parent)]) == 0
+    capsys.readouterr()
+    (row,) = json.loads((tmp_path / "metrics.json").read_text())["results"]
+    assert row["dice_similarity_coefficient"] > 0.75
+
+
+def test_the_scanner_may_connect_to_a_listening_stream_at_8_hz(tmp_path):
+    scanner = ["--rate", "8", "--frames", "10", "--connect"]
+    summary = play(
+        tmp_path / "s",
+        "openigtlink-listen",
+        scanner,
+        ["--model", str(ROOT / "resources" / "static"), "--frame-rate", "8"],
+    )
+    assert summary["results"] == 10
+    latency = json.loads((tmp_path / "s" / "summary.json").read_text())
+    assert latency["frames"]["received"] == 10 and latency["frames"]["missing"] == 0
+    assert latency["deadline_ms"] == 125
+    assert latency["acquisition_to_decision_ms"]["p99"] > 0
