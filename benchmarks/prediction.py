@@ -61,7 +61,7 @@ def errors(trace: TargetTrace, predictor: Predictor, rate_hz: float, horizon_s: 
 
 
 def scored(trace: TargetTrace, make: Callable[[], Predictor], rate_hz: float, horizon_s: float, seed: int) -> dict:
-    """Of one trace: mean square error, 95th percentile of the distance, share within two stated deviations."""
+    """RMSE and mean 95th percentile over the traces, the ratio to holding still, each with its interval."""
     found = list(errors(trace, make(), rate_hz, horizon_s, seed))
     error = np.stack([entry[0] for entry in found])
     deviation = np.stack([entry[1] for entry in found])
@@ -74,7 +74,7 @@ def scored(trace: TargetTrace, make: Callable[[], Predictor], rate_hz: float, ho
 
 
 def summary(scores: list[dict], holding: list[dict]) -> dict[str, object]:
-    """RMSE over all traces, mean 95th percentile, the ratio to holding still with its interval, and the worst trace's."""
+    """Of one trace: mean square error, 95th percentile of the distance, and share within two stated deviations."""
     mse, held = (np.array([one["mse"] for one in group]) for group in (scores, holding))
     p95 = np.array([one["p95"] for one in scores])
     drawn = np.random.default_rng(0).integers(0, len(mse), (BOOTSTRAPS, len(mse)))
@@ -153,7 +153,7 @@ def tuning(seeds: range, duration_s: float) -> list[dict]:
 def markdown(rows: list[dict]) -> str:
     """The report as a table: RMSE, its ratio to holding still with the interval, and the 95th percentile."""
     lines = [
-        "| motion | rate | ahead | predictor | RMSE [mm] | 95th percentile [mm] | RMSE / holding still | within 2 dev. |",
+        "| motion | rate | ahead | predictor | RMSE [mm] | 95th percentile [mm] | of holding still | within 2 SD |",
         "|---|---|---|---|---|---|---|---|",
     ]
     for row in rows:

@@ -73,4 +73,4 @@ def beam_intervals(
 def is_on(intervals: Sequence[tuple[float, float]], times_s: np.ndarray) -> np.ndarray:
     """Whether the beam is on at each of (N,) times: (N,) bool."""
     edges = np.array([edge for interval in intervals for edge in interval])
-    return np.searchsorted(edges, times_s, side="right") % 2 == 1
+    return np.asarray(np.searchsorted(edges, times_s, side="right") % 2 == 1)

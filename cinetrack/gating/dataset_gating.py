@@ -156,4 +156,4 @@ def _read(name: str, folder: Path, case: CaseFiles | None, frame_rate_hz: float 
 
 
 def _moved(masks: np.ndarray, planned: np.ndarray, spacing_mm: tuple[float, float]) -> np.ndarray:
-    return (centroids(masks) - centroids(planned[None])[0]) * spacing_mm
+    return np.asarray((centroids(masks) - centroids(planned[None])[0]) * spacing_mm)

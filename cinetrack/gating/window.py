@@ -31,7 +31,7 @@ class DistanceWindow:
 
     def inside(self, moved_mm: np.ndarray) -> np.ndarray:
         """See `Window`."""
-        return np.linalg.norm(moved_mm, axis=-1) <= self._margin_mm  # a comparison with NaN is False
+        return np.asarray(np.linalg.norm(moved_mm, axis=-1) <= self._margin_mm)  # a comparison with NaN is False
 
 
 class ShareWindow:

@@ -233,7 +233,7 @@ class _PlaneTrack:
 
     def moved_mm(self, mask: np.ndarray) -> np.ndarray:
         """(2,) displacement of the mask's centroid from the first outline's; NaN where the mask is empty."""
-        return (centroids(mask[None])[0] - self._centre) * self.first.spacing_mm
+        return np.asarray((centroids(mask[None])[0] - self._centre) * self.first.spacing_mm)
 
     def predict(self, frame: LiveFrame, moved_mm: np.ndarray) -> Prediction | None:
         """The displacement ahead; NaN where the frame is no later than the one before it by its own time stamp."""

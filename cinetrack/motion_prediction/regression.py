@@ -70,12 +70,12 @@ class RegressionPredictor:
             return np.zeros_like(position)
         features = (self._past.at(time_s - self._lags_s) - position).ravel()
         raw = np.zeros_like(position)
-        if self._moments is not None:
+        if self._moments is not None and self._products is not None:
             ridge = self._ridge * np.eye(len(features))
             raw = np.linalg.solve(self._moments + ridge, self._products).T @ features
         self._waiting.append((time_s, features, position, raw))
         share = np.clip(self._trust[0] / (self._trust[1] + TRUST_PRIOR_MM2), 0.0, 1.0)
-        return share * raw
+        return np.asarray(share * raw)
 
     def _learn(self, now_s: float) -> None:
         while self._waiting and self._waiting[0][0] + self._horizon_s <= now_s + 1e-9:

@@ -6,7 +6,7 @@ No medical device: research and simulation.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from pathlib import Path
 
 from cinetrack.errors import InputError
@@ -40,7 +40,7 @@ class FolderSource:
         self._seen: set[str] = set()
         self._number = 0
 
-    async def items(self) -> AsyncIterator[LiveFrame | SourceEvent]:
+    async def items(self) -> AsyncGenerator[LiveFrame | SourceEvent, None]:
         """See `FrameSource`; never ends by itself."""
         reachable = True
         while True:

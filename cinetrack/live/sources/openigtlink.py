@@ -17,7 +17,7 @@ import asyncio
 import contextlib
 import json
 import struct
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from typing import Any
 
 import numpy as np
@@ -145,7 +145,7 @@ class _IgtlSource:
 class IgtlClientSource(_IgtlSource):
     """Connects to a scanner, or to Slicer's server, and again whenever the connection ends."""
 
-    async def items(self) -> AsyncIterator[LiveFrame | SourceEvent]:
+    async def items(self) -> AsyncGenerator[LiveFrame | SourceEvent, None]:
         """See `FrameSource`; never ends by itself."""
         connecting = asyncio.create_task(self._keep_connected())
         try:
@@ -183,7 +183,7 @@ class IgtlServerSource(_IgtlSource):
         super().__init__(host, port, usual_plane)
         self.port: int | None = None  # known once it listens; port 0 lets the system choose
 
-    async def items(self) -> AsyncIterator[LiveFrame | SourceEvent]:
+    async def items(self) -> AsyncGenerator[LiveFrame | SourceEvent, None]:
         """See `FrameSource`; never ends by itself. Raises InputError where the port cannot be listened on."""
         try:
             server = await asyncio.start_server(self._receive, self._host, self._port)

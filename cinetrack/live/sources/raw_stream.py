@@ -16,7 +16,7 @@ import json
 import math
 import sys
 import threading
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from typing import Any, BinaryIO
 
 import numpy as np
@@ -46,7 +46,7 @@ class RawStreamSource:
         """The process's own standard input and output."""
         return cls(sys.stdin.buffer, sys.stdout.buffer, usual_plane)
 
-    async def items(self) -> AsyncIterator[LiveFrame | SourceEvent]:
+    async def items(self) -> AsyncGenerator[LiveFrame | SourceEvent, None]:
         """See `FrameSource`; ends where the input does."""
         loop = asyncio.get_running_loop()
         queue: asyncio.Queue[LiveFrame | Exception | None] = asyncio.Queue()

@@ -5,7 +5,7 @@ No medical device: research and simulation.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from pathlib import Path
 
 from cinetrack.live.frame import LiveFrame, now_s
@@ -22,7 +22,7 @@ class RecordedSource:
     def __init__(self, folder: Path) -> None:
         self.session = RecordedSession.open(folder)
 
-    async def items(self) -> AsyncIterator[LiveFrame | SourceEvent]:
+    async def items(self) -> AsyncGenerator[LiveFrame | SourceEvent, None]:
         """See `FrameSource`."""
         for line in self.session.lines():
             if line["status"] != TRACKED:

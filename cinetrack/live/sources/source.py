@@ -6,7 +6,7 @@ No medical device: research and simulation.
 from __future__ import annotations
 
 import re
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
@@ -34,7 +34,7 @@ class FrameSource(Protocol):
 
     paced: bool  # frames come as they are acquired, so that latency has a meaning
 
-    def items(self) -> AsyncIterator[LiveFrame | SourceEvent]:
+    def items(self) -> AsyncGenerator[LiveFrame | SourceEvent, None]:
         """The frames and what happens between them, until the source ends.
 
         Raises InputError where what comes is no frame and nothing after it can be trusted.
