@@ -131,28 +131,48 @@ def mean_rows(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
     return means
 
 
+def gated_case(
+    case_id: str,
+    masks: np.ndarray,
+    spacing_mm: tuple[float, float],
+    frame_rate_hz: float,
+    object_scores: Sequence[float | None],
+    true_masks: np.ndarray | None = None,
+) -> GatedCase | None:
+    """The path of (T, H, W) bool masks; None where neither they nor the truth show a target on the first frame.
+
+    Args:
+        object_scores: the model's, one a frame; below 0 it says itself that the target is not there.
+        true_masks: (T, H, W) bool.
+    """
+    planned = masks[0] if true_masks is None else true_masks[0]
+    if not planned.any():
+        return None
+    moved = _moved(masks, planned, spacing_mm)
+    if len(object_scores) == len(masks):
+        moved[[score is not None and score < 0 for score in object_scores]] = np.nan
+    true_moved = None if true_masks is None else _moved(true_masks, planned, spacing_mm)
+    return GatedCase(case_id, planned, spacing_mm, frame_rate_hz, moved, true_moved)
+
+
 def _read(name: str, folder: Path, case: CaseFiles | None, frame_rate_hz: float | None) -> GatedCase:
     masks, geometry = read_prediction(folder)
     if len(masks) < 2:
         raise InputError(f"{folder}: expected a prediction of two frames or more, found {len(masks)}")
-    spacing, rate, planned, true_moved = geometry.spacing_mm, frame_rate_hz, masks[0], None
+    spacing, rate, true_masks = geometry.spacing_mm, frame_rate_hz, None
     if case is not None:
         rate = case.frame_rate_hz()
         if case.labels_path is not None:
             truth = read_truth(case)
             if truth.masks.shape != masks.shape:
                 raise InputError(f"{folder}: expected masks of shape {truth.masks.shape}, found {masks.shape}")
-            spacing, planned = truth.spacing_mm, truth.masks[0]
-            true_moved = _moved(truth.masks, truth.masks[0], spacing)
+            spacing, true_masks = truth.spacing_mm, truth.masks
     if rate is None:
         raise InputError(f"{folder}: expected the frame rate, found none; give --truth or --frame-rate")
-    if not planned.any():
+    found = gated_case(name, masks, spacing, rate, read_log(folder).object_score, true_masks)
+    if found is None:
         raise InputError(f"{folder}: expected a target on the first frame, found an empty mask")
-    moved = _moved(masks, planned, spacing)
-    scores = read_log(folder).object_score
-    if len(scores) == len(masks):  # the model says itself that the target is not there
-        moved[[score is not None and score < 0 for score in scores]] = np.nan
-    return GatedCase(name, planned, spacing, rate, moved, true_moved)
+    return found
 
 
 def _moved(masks: np.ndarray, planned: np.ndarray, spacing_mm: tuple[float, float]) -> np.ndarray:
