@@ -10,6 +10,7 @@ from cinetrack.errors import InputError
 from cinetrack.evaluation.comparison import compare_models
 from cinetrack.evaluation.comparison_tables import FORMATS, comparison_tables
 from cinetrack.evaluation.metrics_file import read_metrics
+from cinetrack.runs.outputs import check_output_folder
 from cinetrack.sequence.atomic_write import write_text_atomically
 
 
@@ -27,6 +28,8 @@ def run(args: argparse.Namespace) -> int:
     names = args.names or [None] * len(paths)
     if len(names) != len(paths):
         raise InputError(f"--names: expected {len(paths)} names, one a file, found {len(names)}")
+    if args.output:
+        check_output_folder(args.output)
     comparison = compare_models([read_metrics(path, name) for path, name in zip(paths, names)], args.seed)
     if comparison.left_out:
         print(f"left out, not in every file: {', '.join(comparison.left_out)}", file=sys.stderr)

@@ -43,7 +43,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="[PLANE=]FILE",
         help=f"outlined target of the first frame, .mha; once a plane for interleaved planes ({', '.join(PLANE_AXES)})",
     )
-    parser.add_argument("--model", type=Path, help="bundle folder; default /opt/ml/model, else resources/default")
+    parser.add_argument("--model", type=Path, help="bundle folder, or the name of a shipped bundle")
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N")
     parser.add_argument(
         "--late", choices=LATE_POLICIES, default="newest", help="frames that wait: skip to the newest, or track all"

@@ -47,10 +47,7 @@ def frame_metrics(
         InputError: the shapes differ.
     """
     if predicted.shape != reference.shape:
-        raise InputError(
-            f"expected a prediction of the truth's {_shape(reference)} (frames x rows x columns), "
-            f"found {_shape(predicted)}"
-        )
+        raise InputError(shapes_differ(predicted.shape, reference.shape))
     height, width = reference.shape[1:]
     labelled = np.flatnonzero(reference.any(axis=(1, 2)))
     window = _bounding_box(predicted | reference)
@@ -95,5 +92,7 @@ def _bounding_box(masks: np.ndarray) -> tuple[slice, slice]:
     return slice(rows[0], rows[-1] + 1), slice(columns[0], columns[-1] + 1)
 
 
-def _shape(masks: np.ndarray) -> str:
-    return " x ".join(str(length) for length in masks.shape)
+def shapes_differ(predicted: tuple[int, ...], reference: tuple[int, ...]) -> str:
+    """What to say of masks whose shapes, (T, H, W), should be one and are not."""
+    wanted, found = (" x ".join(str(length) for length in shape) for shape in (reference, predicted))
+    return f"expected a prediction of the truth's {wanted} (frames x rows x columns), found {found}"

@@ -33,7 +33,8 @@ from cinetrack.finetuning.run_log import RunLog
 from cinetrack.finetuning.splits import held_out_cases
 from cinetrack.finetuning.starting_point import starting_point
 from cinetrack.finetuning.validation import Validation
-from cinetrack.sequence.atomic_write import atomic_path, remove_leftovers
+from cinetrack.sequence.atomic_write import atomic_path
+from cinetrack.sequence.drafts import remove_dead_drafts
 
 LAST, BEST = "last", "best"
 
@@ -45,7 +46,7 @@ class FineTuningTrainer(Trainer):
         accumulate: batches of one optimiser step.
         start: `init` and `config` of `starting_point`; not read where the run has a last.pt.
         validation: `folders` and `patients` of the held-out cases, the `config` and its folder that the pipeline
-            builds the network from, the `region_px` that it tracks in, or None, and whether with `motion_compensation`.
+            builds the network from, the `region_px` that it tracks in, or None, and whether with `stabilise`.
         Everything else: as `training.trainer.Trainer`.
     """
 
@@ -59,7 +60,7 @@ class FineTuningTrainer(Trainer):
         self._log = RunLog(run, int(os.environ["RANK"]))
         cases = held_out_cases([Path(folder) for folder in validation["folders"]], validation["patients"])
         place = validation["config"], Path(validation["config_folder"])
-        shown = {key: validation[key] for key in ("region_px", "motion_compensation")}
+        shown = {key: validation[key] for key in ("region_px", "stabilise")}
         self._validation = Validation(cases, *place, run, settings["accelerator"], **shown) if cases else None
         training.trainer.log_env_variables = _no_log  # upstream's writes the whole environment, passwords and all
         if settings["accelerator"] == "cpu":
@@ -106,7 +107,7 @@ class FineTuningTrainer(Trainer):
         """Validate the starting point, then train and validate to the end."""
         if self.distributed_rank == 0:
             for name in (LAST, BEST):  # a run killed while it wrote one leaves its unfinished copy
-                remove_leftovers(Path(self.checkpoint_conf.save_dir) / f"{name}.pt")
+                remove_dead_drafts(Path(self.checkpoint_conf.save_dir) / f"{name}.pt")
         try:
             if self.epoch == 0:
                 self._validate(0)

@@ -15,12 +15,13 @@ import numpy as np
 
 from cinetrack.errors import InputError
 from cinetrack.evaluation.centroid import centroids
-from cinetrack.evaluation.prediction_folder import find_predictions, read_log, read_prediction
+from cinetrack.evaluation.prediction_folder import find_predictions, read_prediction
 from cinetrack.evaluation.truth import read_truth
 from cinetrack.gating.beam import BeamLatency, is_on
 from cinetrack.gating.scores import STEP_S, gating_scores
 from cinetrack.gating.simulation import NO_PREDICTION, REGRESSION, PredictedTrace, simulated_beam
 from cinetrack.gating.window import DistanceWindow, ShareWindow, Window
+from cinetrack.runs.record import read_record
 from cinetrack.sequence import CaseFiles, find_cases
 
 PREDICTION_MODES = {"predicted": REGRESSION, "measured": NO_PREDICTION}
@@ -169,7 +170,7 @@ def _read(name: str, folder: Path, case: CaseFiles | None, frame_rate_hz: float 
             spacing, true_masks = truth.spacing_mm, truth.masks
     if rate is None:
         raise InputError(f"{folder}: expected the frame rate, found none; give --truth or --frame-rate")
-    found = gated_case(name, masks, spacing, rate, read_log(folder).object_score, true_masks)
+    found = gated_case(name, masks, spacing, rate, read_record(folder).object_score, true_masks)
     if found is None:
         raise InputError(f"{folder}: expected a target on the first frame, found an empty mask")
     return found

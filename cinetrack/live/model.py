@@ -8,13 +8,12 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol
 
 import numpy as np
 
-from cinetrack.bundle.lookup import find_bundle
-from cinetrack.pipeline.hole_fill import fill_holes
 from cinetrack.pipeline.model import Model, load_model
+from cinetrack.tracking import TrackingSession
 
 
 @dataclass(frozen=True, eq=False)
@@ -43,13 +42,17 @@ class LiveModel(Protocol):
         """Begin with the (H, W) frame on which `mask`, (H, W) bool, outlines the target."""
 
 
-def open_model(folder: Path | None, device: str = "auto") -> LiveModel:
-    """Load a model bundle, by default the shipped one. Raises BundleError, InputError as loading does."""
-    return _BundleModel(load_model(find_bundle(folder), device))
+def open_model(model: Path | str | None = None, device: str = "auto") -> LiveModel:
+    """Load a model bundle: its folder, the name of a shipped one, or None for the default.
+
+    Raises:
+        BundleError, InputError: as `cinetrack.load_model`.
+    """
+    return _BundleModel(load_model(model, device))
 
 
 class _BundleModel:
-    """Tracker, refiner and hole filling of a bundle as one `LiveModel`."""
+    """A bundle's whole method as a `LiveModel`."""
 
     def __init__(self, model: Model) -> None:
         self._model = model
@@ -57,17 +60,14 @@ class _BundleModel:
         self.device = model.device
 
     def start(self, frame: np.ndarray, mask: np.ndarray, spacing_mm: tuple[float, float]) -> LiveSteps:
-        """Start the tracker and, where there is one, the refiner."""
-        tracking = self._model.tracker.start(frame, mask)
-        refiner = self._model.refiner
-        return _BundleSteps(tracking, None if refiner is None else refiner.start(frame, mask, spacing_mm))
+        """Start the method on the outlined frame."""
+        return _BundleSteps(self._model.start(frame, mask, spacing_mm))
 
 
 class _BundleSteps:
-    def __init__(self, tracking: Any, refining: Any) -> None:
-        self._tracking, self._refining = tracking, refining
+    def __init__(self, session: TrackingSession) -> None:
+        self._session = session
 
     def step(self, frame: np.ndarray) -> LiveMask:
-        result = self._tracking.step(frame)
-        mask = result.mask if self._refining is None else self._refining.step(frame, result.mask)
-        return LiveMask(fill_holes(mask), float(result.object_score))
+        result = self._session.step(frame)
+        return LiveMask(result.mask, float(result.object_score))

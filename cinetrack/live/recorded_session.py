@@ -19,12 +19,11 @@ from cinetrack.live.frame import FirstMask
 from cinetrack.live.mask_series import write_packed_masks
 from cinetrack.live.result import TRACKED
 from cinetrack.live.session_log import FORMAT_VERSION, LINES_FILE, SESSION_FILE, first_mask_path
+from cinetrack.runs.record import RECORD_NAME
 from cinetrack.sequence.atomic_write import write_text_atomically
 from cinetrack.sequence.grand_challenge import OUTPUT_FILE
 from cinetrack.sequence.image_files import ImageGeometry, read_first_mask
 from cinetrack.sequence.json_files import read_json
-
-PREDICTION_FILE = "prediction.json"
 
 
 @dataclass(frozen=True, eq=False)
@@ -179,5 +178,5 @@ def _write_plane(session: RecordedSession, plane: str, timeline: _Timeline, root
         "seconds": {"total": max(timeline.seconds, 1e-9)},
         "frames": {"object_score": scores},
     }
-    write_text_atomically(root / PREDICTION_FILE, json.dumps(record, indent=1))
+    write_text_atomically(root / RECORD_NAME, json.dumps(record, indent=1))
     return path

@@ -8,11 +8,10 @@ target's kind and size, not in detail.
 from __future__ import annotations
 
 import json
-import shutil
-import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -31,9 +30,11 @@ from cinetrack.phantom.case import (
 )
 from cinetrack.phantom.coronal import build_coronal
 from cinetrack.phantom.dataset import (
+    FORMAT_VERSION,
     PARAMETERS_FILE,
     SPACING_MM,
     WrittenCase,
+    asked_for,
     case_description,
     case_generator,
     case_id,
@@ -44,8 +45,11 @@ from cinetrack.phantom.parameters import CaseParameters
 from cinetrack.phantom.rendering import Scene
 from cinetrack.phantom.targets import LESION, View, place_lesion
 from cinetrack.phantom.tissue import tissue_signals
+from cinetrack.runs.outputs import check_output_folder
 from cinetrack.sequence import CineSequence
 from cinetrack.sequence.atomic_write import write_text_atomically
+from cinetrack.sequence.drafts import draft_folder
+from cinetrack.sequence.json_files import read_json
 from cinetrack.sequence.trackrad_dataset import write_case
 
 PLANES = ("sagittal", "coronal")
@@ -102,40 +106,65 @@ def draw_interleaved(rng: np.random.Generator, request: PhantomRequest) -> Inter
 def write_interleaved_cases(
     root: Path, seed: int, count: int, request: PhantomRequest, labelled: bool = True
 ) -> Iterator[WrittenCase]:
-    """Write cases 1 to `count` of a seed below `root`, each as `<case>_sagittal` and `<case>_coronal`.
+    """Cases 1 to `count` of a seed below `root`, each as `<case>_sagittal` and `<case>_coronal`.
 
-    Both have `phantom.json`, with the plane, its start and the stream's rate beside what other cases have.
+    What is there already is left as it is. Both have `phantom.json`, with the plane, its start and the stream's rate
+    beside what other cases have.
 
     Raises:
-        InputError: as `draw_interleaved`; a case's folder exists already.
+        InputError: as `draw_interleaved`; `root` cannot be written to, or has a case made with other settings.
     """
+    check_output_folder(root)
     for number in range(1, count + 1):
-        folders = {plane: root / f"{case_id(seed, number)}_{plane}" for plane in PLANES}
-        for folder in folders.values():
-            if folder.exists():
-                raise InputError(f"{folder}: expected no such case yet, found one; remove it or choose another folder")
-        case = draw_interleaved(case_generator(seed, number), request)
-        root.mkdir(parents=True, exist_ok=True)
-        for plane, rendered in case.series.items():
-            parameters = rendered.parameters
-            spacing = (SPACING_MM, SPACING_MM)
-            sequence = CineSequence(
-                rendered.frames, spacing, parameters.frame_rate_hz, parameters.field_strength_t, parameters.region
-            )
-            description = case_description(rendered, seed, number) | {
-                "plane": plane,
-                "start_s": case.start_s[plane],
-                "stream_rate_hz": parameters.frame_rate_hz * len(PLANES),
-            }
-            unfinished = Path(tempfile.mkdtemp(dir=root, prefix=f".{folders[plane].name}."))
-            try:
-                masks = rendered.masks[:, 0] if labelled else None
-                folder = write_case(unfinished, folders[plane].name, sequence, masks)
-                write_text_atomically(folder / PARAMETERS_FILE, json.dumps(description, indent=1) + "\n")
-                folder.rename(folders[plane])
-            finally:
-                shutil.rmtree(unfinished, ignore_errors=True)
-            yield WrittenCase(folders[plane], parameters.target.kind, parameters.difficulty, parameters.frames)
+        asked = {"format": FORMAT_VERSION, "seed": seed, "case": number, "asked_for": asked_for(request, labelled)}
+        found = {plane: _written_before(_folder(root, seed, number, plane), plane, asked) for plane in PLANES}
+        case = None if all(found.values()) else draw_interleaved(case_generator(seed, number), request)
+        for plane, written in found.items():
+            if written is None and case is not None:
+                written = _write_plane(root, seed, number, request, labelled, case, plane)
+            assert written is not None
+            yield written
+
+
+def _folder(root: Path, seed: int, number: int, plane: str) -> Path:
+    return root / f"{case_id(seed, number)}_{plane}"
+
+
+def _written_before(folder: Path, plane: str, asked: dict[str, Any]) -> WrittenCase | None:
+    if not folder.exists():
+        return None
+    path = folder / PARAMETERS_FILE
+    found = read_json(path) if path.exists() else None
+    if not isinstance(found, dict) or any(found.get(key) != value for key, value in {**asked, "plane": plane}.items()):
+        raise InputError(
+            f"{folder}: expected no such case yet, or one that was made with the same settings, found one of others; "
+            "remove it or choose another folder or seed"
+        )
+    return WrittenCase(folder, found["target"]["kind"], found["difficulty"], found["frames"])
+
+
+def _write_plane(
+    root: Path, seed: int, number: int, request: PhantomRequest, labelled: bool, case: InterleavedCase, plane: str
+) -> WrittenCase:
+    rendered, target = case.series[plane], _folder(root, seed, number, plane)
+    parameters = rendered.parameters
+    sequence = CineSequence(
+        rendered.frames,
+        (SPACING_MM, SPACING_MM),
+        parameters.frame_rate_hz,
+        parameters.field_strength_t,
+        parameters.region,
+    )
+    description = case_description(rendered, seed, number, request, labelled) | {
+        "plane": plane,
+        "start_s": case.start_s[plane],
+        "stream_rate_hz": parameters.frame_rate_hz * len(PLANES),
+    }
+    with draft_folder(target) as unfinished:
+        folder = write_case(unfinished, target.name, sequence, rendered.masks[:, 0] if labelled else None)
+        write_text_atomically(folder / PARAMETERS_FILE, json.dumps(description, indent=1) + "\n")
+        folder.rename(target)
+    return WrittenCase(target, parameters.target.kind, parameters.difficulty, parameters.frames)
 
 
 def _coronal(rng: np.random.Generator, sagittal: PreparedCase, start_s: float) -> PreparedCase | None:

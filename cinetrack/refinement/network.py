@@ -14,6 +14,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from cinetrack.bundle.build_limit import check_settings
 from cinetrack.errors import BundleError
 from cinetrack.refinement.nnunet import ConfigurationManager, get_network_from_plans, unet
 
@@ -28,10 +29,11 @@ def build_network(configuration: ConfigurationManager, inputs: int, outputs: int
         inputs, outputs: numbers of channels.
         plans_path: the file to name where the plans cannot be followed.
     Raises:
-        BundleError: the plans name a class outside the allowed packages.
+        BundleError: the plans name a class outside the allowed packages, or numbers that no network has.
     """
     architecture = configuration.configuration["architecture"]
     arguments, imported = architecture["arch_kwargs"], architecture["_kw_requires_import"]
+    check_settings(arguments, plans_path, "arch_kwargs")
     network_class = _locate(architecture["network_class_name"], ARCHITECTURES, plans_path)
     for key in imported:
         if arguments[key] is not None:

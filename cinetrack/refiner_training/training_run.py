@@ -23,6 +23,7 @@ from cinetrack.refiner_training.pretrained import check_pretrained
 from cinetrack.refiner_training.trained_patients import FILE_NAME as TRAINED_PATIENTS
 from cinetrack.refiner_training.trained_patients import check_unseen
 from cinetrack.refiner_training.training_settings import TRAINER, TrainingSettings
+from cinetrack.runs.processes import die_with_parent, forks_die_with_this_process
 from cinetrack.sequence.json_files import read_json
 
 Fold = int | str  # a number, or "all" for one model of every case
@@ -128,6 +129,7 @@ def train_fold(run: TrainingRun, fold: Fold, settings: TrainingSettings) -> Path
     variables = {**run.folders.environment(), **settings.as_variable(), "nnUNet_n_proc_DA": str(run.processes)}
     if run.device != "cpu":
         torch.set_num_threads(1)  # as nnU-Net does; the GPU does the work
+    forks_die_with_this_process()  # nnU-Net's augmentation would wait for this one for ever
     with environment(variables), contextlib.redirect_stdout(io.StringIO()):
         run_training(
             run.folders.name,
@@ -165,7 +167,8 @@ def train_folds(
     while waiting or running:
         while waiting and slots:
             fold, gpus = waiting.pop(0), slots.pop(0)
-            process = context.Process(target=_train_in_process, args=(run, fold, fold_settings(run, fold, given), gpus))
+            arguments = (run, fold, fold_settings(run, fold, given), gpus, os.getpid())
+            process = context.Process(target=_train_in_process, args=arguments)
             process.start()
             running[process.sentinel] = (process, fold, gpus)
         for sentinel in wait(list(running)):
@@ -185,7 +188,8 @@ def _has_checkpoint(folder: Path) -> bool:
     return any(folder.glob("checkpoint_*.pth"))
 
 
-def _train_in_process(run: TrainingRun, fold: Fold, settings: TrainingSettings, gpus: list[str]) -> None:
+def _train_in_process(run: TrainingRun, fold: Fold, settings: TrainingSettings, gpus: list[str], parent: int) -> None:
+    die_with_parent(parent)
     if gpus:  # before CUDA is first used, so that nnU-Net's device 0 is this fold's own
         os.environ["CUDA_VISIBLE_DEVICES"] = ",".join(gpus)
     train_fold(run, fold, settings)

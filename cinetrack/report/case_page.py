@@ -18,15 +18,16 @@ import numpy as np
 from cinetrack.errors import InputError
 from cinetrack.evaluation.case_metrics import CaseMetrics
 from cinetrack.evaluation.centroid import centroids
-from cinetrack.evaluation.dataset_evaluation import CasePair, evaluate_pair
+from cinetrack.evaluation.dataset_evaluation import CasePair, evaluate_pair, observer_failures
 from cinetrack.evaluation.dose import d98
 from cinetrack.evaluation.metric_names import ACCURACY, DICE, DISTANCES, millimetre_key
-from cinetrack.evaluation.prediction_folder import PredictionLog, read_log, read_prediction
+from cinetrack.evaluation.prediction_folder import read_prediction
 from cinetrack.evaluation.truth import read_observers, read_truth
 from cinetrack.gating.dataset_gating import gated_case
 from cinetrack.report.frame_sheets import frame_sheets, windowed_8bit
 from cinetrack.report.gating_section import gating_section
 from cinetrack.report.outlines import outlines
+from cinetrack.runs.record import PredictionRecord, read_record
 from cinetrack.sequence import CaseFiles
 from cinetrack.sequence.image_files import read_series
 
@@ -52,7 +53,7 @@ def case_page(request: PageRequest) -> dict[str, Any]:
         InputError: a file that is missing or unusable, or shapes that differ.
     """
     masks, geometry = read_prediction(request.prediction)
-    log = read_log(request.prediction)
+    record = read_record(request.prediction)
     labelled = request.case is not None and request.case.labels_path is not None
     evaluation = evaluate_pair(CasePair(request.case_id, request.prediction, request.case)) if labelled else None
     shown = np.arange(0, len(masks), math.ceil(len(masks) / MOST_FRAMES))
@@ -60,7 +61,10 @@ def case_page(request: PageRequest) -> dict[str, Any]:
     spacing_mm = geometry.spacing_mm
     if evaluation is not None:
         truth = read_truth(request.case)
-        series |= {"truth": truth.masks} | {f"observer {name}": labels for name, labels in read_observers(request.case)}
+        series["truth"] = truth.masks
+        for name, labels in read_observers(request.case, truth.masks.shape):
+            if isinstance(labels, np.ndarray) and name in evaluation.observers:
+                series[f"observer {name}"] = labels
         spacing_mm = truth.spacing_mm
     first = centroids(series.get("truth", masks)[:1])[0]
     page = {
@@ -69,17 +73,17 @@ def case_page(request: PageRequest) -> dict[str, Any]:
         "frames": len(masks),
         "shown": shown.tolist(),
         "spacing_mm": spacing_mm,
-        "facts": _facts(request.case, log),
+        "facts": _facts(request.case, record),
         "sheets": _sheets(request, shown, masks.shape) if request.case is not None else None,
         "outlines": {name: [_flat(mask) for mask in some[shown]] for name, some in series.items()},
         "traces": {name: _trace(some, first, spacing_mm) for name, some in series.items()},
-        "object_score": log.object_score or None,
-        "summary": _summary(masks, first, spacing_mm, log),
+        "object_score": record.object_score or None,
+        "summary": _summary(masks, first, spacing_mm, record),
     }
     if request.case is not None and len(masks) > 1:
         true_masks = series.get("truth")
         rate = request.case.frame_rate_hz()
-        gated = gated_case(request.case_id, masks, spacing_mm, rate, log.object_score, true_masks)
+        gated = gated_case(request.case_id, masks, spacing_mm, rate, record.object_score, true_masks)
         page["gating"] = None if gated is None else gating_section(gated)
     if evaluation is not None:
         observers = list(evaluation.observers.values())
@@ -89,6 +93,7 @@ def case_page(request: PageRequest) -> dict[str, Any]:
             "band": _band(observers),
             "observer_scores": [{metric.key: one.scores[metric.key] for metric in ACCURACY} for one in observers],
             "dose": _dose(evaluation.metrics),
+            "left_out": [failure.error for failure in observer_failures(evaluation)],
         }
     return page
 
@@ -99,8 +104,8 @@ def overview_row(page: Mapping[str, Any]) -> dict[str, Any]:
     return {key: page[key] for key in keys if key in page}
 
 
-def _facts(case: CaseFiles | None, log: PredictionLog) -> dict[str, Any]:
-    facts: dict[str, Any] = {"tracker": log.tracker, "bundle": log.bundle, "seconds": log.total_seconds}
+def _facts(case: CaseFiles | None, record: PredictionRecord) -> dict[str, Any]:
+    facts: dict[str, Any] = {"tracker": record.tracker, "bundle": record.bundle, "seconds": record.total_seconds}
     if case is not None:
         facts |= {
             "region": case.region(),
@@ -111,6 +116,7 @@ def _facts(case: CaseFiles | None, log: PredictionLog) -> dict[str, Any]:
 
 
 def _sheets(request: PageRequest, shown: np.ndarray, shape: tuple[int, ...]) -> dict[str, Any]:
+    request.case.check()
     frames, _ = read_series(request.case.series_path)
     if frames.shape != shape:
         raise InputError(
@@ -131,18 +137,18 @@ def _trace(masks: np.ndarray, first: np.ndarray, spacing_mm: tuple[float, float]
 
 
 def _summary(
-    masks: np.ndarray, first: np.ndarray, spacing_mm: tuple[float, float], log: PredictionLog
+    masks: np.ndarray, first: np.ndarray, spacing_mm: tuple[float, float], record: PredictionRecord
 ) -> dict[str, float | None]:
     """What can be said of a prediction without truth, for sorting."""
     moved = (centroids(masks) - first) * spacing_mm
     known = moved[~np.isnan(moved).any(axis=1)]
-    scores = [score for score in log.object_score if score is not None]
+    scores = [score for score in record.object_score if score is not None]
     return {
         "empty": int(len(masks) - len(known)),
         "si_range_mm": float(np.ptp(known[:, 0])) if len(known) else None,
         "ap_range_mm": float(np.ptp(known[:, 1])) if len(known) else None,
         "lowest_score": min(scores) if scores else None,
-        "seconds_a_frame": log.total_seconds / len(masks) if log.total_seconds else None,
+        "seconds_a_frame": record.total_seconds / len(masks) if record.total_seconds else None,
     }
 
 

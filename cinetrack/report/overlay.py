@@ -19,6 +19,7 @@ from cinetrack.report.frame_sheets import windowed_8bit
 from cinetrack.report.outlines import outlines
 from cinetrack.sequence import CineSequence
 from cinetrack.sequence.atomic_write import atomic_path
+from cinetrack.sequence.whole_file import check_film
 
 COLORS = {"truth": (47, 224, 176), "prediction": (255, 138, 61)}  # RGB
 SHORTER_SIDE_PX = 480  # small frames are enlarged to about this
@@ -70,10 +71,7 @@ def write_overlay(path: Path, sequence: CineSequence, masks: Mapping[str, np.nda
     Raises:
         InputError: another ending, or a series of masks of another shape than the frames.
     """
-    write = WRITERS.get(path.suffix.lower())
-    if write is None:
-        endings = ", ".join(WRITERS)
-        raise InputError(f"{path}: expected a file name that ends in {endings}, found {path.suffix or 'none'}")
+    check_ending(path)
     for name, series in masks.items():
         if series.shape != sequence.frames.shape:
             raise InputError(
@@ -81,7 +79,14 @@ def write_overlay(path: Path, sequence: CineSequence, masks: Mapping[str, np.nda
                 f"found {series.shape}"
             )
     with atomic_path(path) as temporary:
-        write(temporary, sequence, masks)
+        WRITERS[path.suffix.lower()](temporary, sequence, masks)
+
+
+def check_ending(path: Path) -> None:
+    """Raise InputError where a name's ending tells none of the formats."""
+    if path.suffix.lower() not in WRITERS:
+        endings = ", ".join(WRITERS)
+        raise InputError(f"{path}: expected a file name that ends in {endings}, found {path.suffix or 'none'}")
 
 
 def _write_mp4(path: Path, sequence: CineSequence, masks: Mapping[str, np.ndarray]) -> None:
@@ -94,6 +99,7 @@ def _write_mp4(path: Path, sequence: CineSequence, masks: Mapping[str, np.ndarra
                 raise InputError("this OpenCV cannot write VP9 films; .gif and .png need no encoder")
         writer.write(cv2.cvtColor(picture, cv2.COLOR_RGB2BGR))
     writer.release()
+    check_film(path, len(sequence))
 
 
 def _write_gif(path: Path, sequence: CineSequence, masks: Mapping[str, np.ndarray]) -> None:

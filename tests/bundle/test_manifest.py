@@ -16,7 +16,7 @@ from cinetrack.cli.main import main
 from cinetrack.errors import BundleError, InputError
 from cinetrack.tracking.motion_compensation import MotionCompensatedTracker, MotionCompensation
 from cinetrack.tracking.region import RegionTracker
-from cinetrack.tracking.sam2.tracker import Sam2Tracker
+from cinetrack.tracking.evidence.sam2.tracker import Sam2Tracker
 
 RESOURCES = Path(__file__).resolve().parents[2] / "resources"
 
@@ -122,7 +122,8 @@ def test_altered_weights_are_refused(bundle):
     [
         ("model: {_target_: os.system, command: 'touch /tmp/pwned'}", "SAM2Base"),
         ("other: 1", "SAM2 `model`"),
-        ("model: [1, 2", "SAM2 `model`"),
+        ("model: [1, 2", "expected a yaml, found something else"),
+        ("model: ???", "SAM2 `model`"),
         ("model: {_target_: sam2.modeling.sam2_base.SAM2Base, image_encoder: {_target_: os.getcwd}}", "os.getcwd"),
         (
             "model: {_target_: sam2.modeling.sam2_base.SAM2Base, "
@@ -206,7 +207,7 @@ def test_without_a_region_whole_frames_are_tracked(bundle, tmp_path):
 
 @pytest.mark.slow
 def test_metas_published_file_name_is_enough(tmp_path):
-    from cinetrack.tracking.sam2.architecture import build_network
+    from cinetrack.tracking.evidence.sam2.architecture import build_network
 
     checkpoint = tmp_path / "sam2.1_hiera_small.pt"
     torch.save({"model": build_network("sam2.1_hiera_s.yaml", tmp_path).state_dict()}, checkpoint)

@@ -27,8 +27,8 @@ from cinetrack.finetuning.tables import read_table
 from cinetrack.finetuning.validation import Validation
 from cinetrack.sequence import find_cases
 from cinetrack.sequence.intensity import min_max_8bit
-from cinetrack.tracking.sam2.architecture import read_architecture
-from cinetrack.tracking.sam2.tracker import Sam2Tracker
+from cinetrack.tracking.evidence.sam2.architecture import read_architecture
+from cinetrack.tracking.evidence.sam2.tracker import Sam2Tracker
 
 
 def means(dice=0.8, hd95=4.0, masd=2.0, centre=1.0, dose=0.5):

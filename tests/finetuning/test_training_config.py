@@ -16,7 +16,7 @@ from cinetrack.finetuning.recipe import PhantomSource, Recipe, TrainingData
 from cinetrack.finetuning.splits import PatientSplit
 from cinetrack.finetuning.starting_point import CONFIG_NAMES
 from cinetrack.finetuning.training_config import MOSE, check_image_size, mose_recipe, training_config, training_model
-from cinetrack.tracking.sam2.architecture import read_architecture
+from cinetrack.tracking.evidence.sam2.architecture import read_architecture
 
 RUN = Path("run")
 SPLIT = PatientSplit(("A",), ("B",), (Path("cases"),))

@@ -17,11 +17,12 @@ from blob_model import SPACING_MM, BlobModel, blob, first_mask, live_frame
 
 from cinetrack.cli.main import main
 from cinetrack.errors import InputError
-from cinetrack.evaluation.prediction_folder import read_log, read_prediction
+from cinetrack.evaluation.prediction_folder import read_prediction
 from cinetrack.live import LiveSession
 from cinetrack.live.mask_series import write_packed_masks
 from cinetrack.live.recorded_session import RecordedSession, finish
 from cinetrack.live.session_log import SessionLog
+from cinetrack.runs.record import read_record
 from cinetrack.sequence.image_files import ImageGeometry, read_masks, write_masks, write_series
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -49,7 +50,7 @@ def test_a_session_becomes_a_prediction_with_the_masks_it_gave(tmp_path):
     masks, geometry = read_masks(path)
     assert np.array_equal(masks, np.stack([blob(20 + n) == 5000 for n in range(5)]))
     assert geometry.spacing_mm == SPACING_MM
-    assert read_log(tmp_path / "s").object_score[1:] == [3.0] * 4
+    assert read_record(tmp_path / "s").object_score[1:] == [3.0] * 4
 
 
 def test_a_frame_that_was_rejected_or_never_came_holds_the_mask_before_it(tmp_path):
@@ -160,14 +161,12 @@ def test_a_session_replayed_offline_gives_the_same_masks_predictions_and_beam(fe
 
 
 def test_masks_streamed_are_the_masks_predicted_offline(fed_folder, tracking_case):
-    from cinetrack.bundle.manifest import open_bundle
     from cinetrack.pipeline.model import load_model
     from cinetrack.pipeline.track_case import track_whole
 
     arguments = stream_arguments(fed_folder, str(fed_folder / "in"), "live")
     assert main([*arguments, "--mask", str(fed_folder / "first.mha"), "--stop-after", "0.5"]) == 0
-    model = load_model(open_bundle(ROOT / "resources" / "registration"))
-    offline = track_whole(tracking_case, model.tracker, model.refiner).masks
+    offline = track_whole(tracking_case, load_model("registration").chain).masks
     assert np.array_equal(read_prediction(fed_folder / "live")[0], offline)
     answers = [read_masks(fed_folder / "live" / "masks" / f"{n:03d}.mha")[0][0] for n in range(8)]
     assert np.array_equal(np.stack(answers), offline)

@@ -12,7 +12,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from cinetrack.bundle.manifest import open_bundle
 from cinetrack.cli.main import main
 from cinetrack.evaluation.prediction_folder import read_prediction
 from cinetrack.live.recorded_session import RecordedSession
@@ -67,8 +66,7 @@ def test_a_case_played_through_openigtlink_is_tracked_answered_logged_and_scored
     assert 0 < summary["beam_on_share"] < 1
     masks, _ = read_prediction(tmp_path / "live" / "P977_0001")
     loaded = find_cases(CASE)[0].read_case().case
-    registration = load_model(open_bundle(ROOT / "resources" / "registration"))
-    assert np.array_equal(masks, track_whole(loaded, registration.tracker, registration.refiner).masks)
+    assert np.array_equal(masks, track_whole(loaded, load_model("registration").chain).masks)
     arguments = ["evaluate", str(tmp_path / "live"), "--truth", str(CASE.parent), "-o", str(tmp_path / "metrics.json")]
     assert main(arguments) == 0
     assert main(["gate", str(tmp_path / "live"), "--truth", str(CASE.parent)]) == 0

@@ -64,7 +64,7 @@ def test_the_command_writes_a_case_for_each_plane(tmp_path, capsys):
     assert (about["plane"], about["stream_rate_hz"]) == ("coronal", 6.0)
     assert about["start_s"] == pytest.approx(1 / 6)
     assert main(arguments) == 2
-    assert "expected no such case yet" in capsys.readouterr().err
+    assert "found one of others" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

@@ -188,7 +188,8 @@ def test_predict_tracks_a_dataset_and_records_what_it_did(dataset, tmp_path):
         assert record["case_id"] == case and record["tracker"] == "registration"
         assert record["frame_count"] == len(masks) == len(record["frames"]["object_score"]) == 8
         seconds = record["seconds"]
-        parts = [seconds[part] for part in ("loading", "tracking", "refining", "writing")]
+        assert list(seconds["stages"]) == ["tracking", "refining"]
+        parts = [seconds["loading"], *seconds["stages"].values(), seconds["writing"]]
         assert sum(parts) == pytest.approx(seconds["total"]) and min(parts) >= 0
 
 

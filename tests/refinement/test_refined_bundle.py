@@ -38,7 +38,7 @@ def test_a_created_bundle_holds_what_it_was_told_and_only_needed_files(refined_b
 def test_predict_writes_the_refined_and_filled_masks(refined_bundle, dataset, tmp_path):
     assert main(["predict", str(dataset / "A_001"), "-o", str(tmp_path), "--model", str(refined_bundle)]) == 0
     record = json.loads((tmp_path / "A_001/prediction.json").read_text())
-    assert record["refiner"] is True and record["seconds"]["refining"] > 0
+    assert record["refiner"] is True and record["seconds"]["stages"]["refining"] > 0
     written, _ = read_masks(tmp_path / "A_001/images/mri-linac-series-targets/output.mha")
 
     case = find_cases(dataset)[0].read_case().case

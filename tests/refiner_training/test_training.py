@@ -191,7 +191,7 @@ def test_what_a_training_cannot_start_from_is_refused_first(planned, trained, tm
     torch.save({"model": {}}, tmp_path / "sam2.pt")
     for path, fold, message in (
         (tmp_path / "none.pth", "0", "found no such file"),
-        (tmp_path / "sam2.pt", "0", "network_weights, found none"),
+        (tmp_path / "sam2.pt", "0", 'under the key "network_weights", found model'),
         (other, "0", f"found weights of other shapes: {name} (1,"),
         (good, "1", "has not seen the patients"),
     ):

@@ -10,7 +10,7 @@ from cinetrack import load_tracker
 from cinetrack.bundle import open_bundle
 from cinetrack.pipeline.model import load_model
 from cinetrack.tracking.device import native_precision
-from cinetrack.tracking.sam2.tracker import Sam2Tracker
+from cinetrack.tracking.evidence.sam2.tracker import Sam2Tracker
 
 pytestmark = [pytest.mark.gpu, pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")]
 

@@ -10,8 +10,8 @@ import torch
 from stock_sam2 import stock_from_yaml, stock_propagate, stock_published, stock_state, write_frames
 
 from cinetrack.tracking import BoxPrompt, MaskPrompt, PointPrompt
-from cinetrack.tracking.sam2.architecture import build_network
-from cinetrack.tracking.sam2.tracker import Sam2Tracker
+from cinetrack.tracking.evidence.sam2.architecture import build_network
+from cinetrack.tracking.evidence.sam2.tracker import Sam2Tracker
 
 TOLERANCE = 1e-3  # logits, float32
 CPU = torch.device("cpu")

@@ -15,7 +15,7 @@ from cinetrack.errors import InputError
 from cinetrack.tracking import BoxPrompt, MaskPrompt, PointPrompt
 from cinetrack.tracking.optical_flow import FlowSettings
 from cinetrack.tracking.registration import RegistrationTracker
-from cinetrack.tracking.sam2.image_transform import mask_to_tensor
+from cinetrack.tracking.evidence.sam2.image_transform import mask_to_tensor
 
 RESOURCES = Path(__file__).resolve().parents[2] / "resources"
 BUNDLES = ["default", "registration", "static"]

@@ -13,7 +13,7 @@ from cinetrack.errors import InputError
 from cinetrack.live.frame import LiveFrame, now_s
 from cinetrack.live.result import LiveResult
 from cinetrack.live.sources.source import SourceEvent, plane_in
-from cinetrack.sequence.image_files import SERIES_SUFFIXES, ImageGeometry, read_series, write_masks
+from cinetrack.sequence.image_files import IMAGE_SUFFIXES, ImageGeometry, read_series, write_masks
 
 POLL_S = 0.01
 AWAY_S = 0.25
@@ -77,7 +77,7 @@ class FolderSource:
         return {
             path.name
             for path in self._folder.iterdir()
-            if path.suffix.lower() in SERIES_SUFFIXES and not path.name.startswith(".")
+            if path.suffix.lower() in IMAGE_SUFFIXES and not path.name.startswith(".")
         }
 
     async def _read(self, path: Path) -> LiveFrame | SourceEvent | None:
