@@ -55,7 +55,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--margin", type=float, metavar="MM", help="let the beam on while the (predicted) centroid is so near its place"
     )
     parser.add_argument(
-        "--frame-rate", type=float, metavar="HZ", help="of each plane, for deadlines and prediction (default 8)"
+        "--frame-rate",
+        type=float,
+        metavar="HZ",
+        help="of each plane (default: 8 for the prediction, as measured for deadlines)",
     )
     parser.add_argument(
         "--stop-after", type=float, metavar="S", help="end where no frame follows for so long (default: at Ctrl-C)"
@@ -120,7 +123,9 @@ async def _stream(args: argparse.Namespace, source: FrameSource, masks: dict[str
             await stream.run()
         finally:
             end()
-            _finish(args.output, stream.latency.summary(args.frame_rate, source.paced))
+            # Planes in turns share the scanner: its frames come as many times as often.
+            rate = None if args.frame_rate is None else args.frame_rate * len(masks)
+            _finish(args.output, stream.latency.summary(rate, source.paced))
 
 
 def _finish(folder: Path, summary: dict[str, Any]) -> None:

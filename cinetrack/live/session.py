@@ -130,7 +130,7 @@ class LiveSession:
             self._changed.notify_all()
 
     async def __aiter__(self) -> AsyncIterator[LiveResult]:
-        """The results, one for each frame put in, until `end`. Raises what the model raised, if it did."""
+        """One result for each frame put in, until `end`. Raises what the model raised, refused frames apart."""
         while (result := await self._results.get()) is not None:
             yield result
         if self._failure is not None:
@@ -165,7 +165,12 @@ class LiveSession:
     async def _decided(self, frame: LiveFrame) -> LiveResult:
         track = self._tracks[frame.plane]
         began = perf_counter()
-        found = await self._beside(track.step, frame.image)
+        try:
+            found = await self._beside(track.step, frame.image)
+        except InputError as error:
+            if track.started:  # of one frame; the next one may be better
+                return LiveResult(frame, REJECTED, now_s(), str(error))
+            raise
         step_s = perf_counter() - began
         moved = track.moved_mm(found.mask)
         lost = bool(np.isnan(moved).any()) or found.object_score < 0
@@ -210,6 +215,11 @@ class _PlaneTrack:
         if look_ahead_s is not None:
             self._predictor = make_predictor("regression", look_ahead_s, frame_rate_hz)
         self._latest_s = -np.inf
+
+    @property
+    def started(self) -> bool:
+        """Whether the model has taken the first frame."""
+        return self._steps is not None
 
     def warm_up(self) -> None:
         """Run the model on made-up frames and forget it, so that what is done once is done before the first frame."""

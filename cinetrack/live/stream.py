@@ -16,7 +16,7 @@ from cinetrack.live.latency import LatencyRecord
 from cinetrack.live.result import LiveResult
 from cinetrack.live.session import LiveSession
 from cinetrack.live.session_log import SessionLog
-from cinetrack.live.sources.source import FrameSource, SourceEvent
+from cinetrack.live.sources.source import FrameSource
 
 logger = logging.getLogger(__name__)
 
@@ -111,6 +111,3 @@ class Stream:
     def _note(self, kind: str, detail: str) -> None:
         logger.info("%s: %s", kind, detail)
         self.log.event(kind, detail)
-
-
-__all__ = ["PAUSE_S", "SourceEvent", "Stream"]

@@ -84,7 +84,7 @@ def _below_domes(
     )
     edge = dome_row - np.minimum(drop, 30 + 60 * (np.abs(across - 0.5) > 0.3)) + 1.5 * smooth_curve(rng, width, 50)
     rows = np.arange(height, dtype=np.float32)[:, None]
-    return ((edge[None] - rows) / np.sqrt(1 + np.gradient(edge)[None] ** 2)).astype(np.float32)
+    return np.asarray((edge[None] - rows) / np.sqrt(1 + np.gradient(edge)[None] ** 2), dtype=np.float32)
 
 
 def _paint_middle(

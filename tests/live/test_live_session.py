@@ -11,7 +11,7 @@ from blob_model import SHAPE, BlobModel, blob, first_mask, live_frame
 
 from cinetrack.errors import InputError
 from cinetrack.gating import DistanceWindow, Gate
-from cinetrack.live import LiveSession
+from cinetrack.live import LiveMask, LiveSession
 from cinetrack.live.latency import LatencyRecord
 
 
@@ -125,6 +125,20 @@ def test_leaving_the_context_cancels_at_once():
         return time.perf_counter() - began
 
     assert asyncio.run(run()) < 0.15
+
+
+def test_a_frame_that_the_model_refuses_is_rejected_and_the_session_goes_on(monkeypatch):
+    def step(steps, frame):
+        if frame.max() < 5000:
+            raise InputError("expected a target, found none")
+        return LiveMask(frame == 5000)
+
+    monkeypatch.setattr("blob_model.BlobSteps.step", step)
+    monkeypatch.setattr("cinetrack.live.session._PlaneTrack.warm_up", lambda track: None)
+    frames = [live_frame(0), live_frame(1, blob(-1)), live_frame(2)]
+    results = asyncio.run(results_of(LiveSession(BlobModel(), first_mask(), late="all"), frames))
+    assert [result.status for result in results] == ["tracked", "rejected", "tracked"]
+    assert results[1].reason == "expected a target, found none"
 
 
 def test_an_error_of_the_model_reaches_the_reader():
