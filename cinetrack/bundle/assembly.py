@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from cinetrack.bundle.checksum import sha256_of
+from cinetrack.bundle.lookup import bundled, shipped_names
 from cinetrack.bundle.manifest import (
     MANIFEST_NAME,
     WEIGHTLESS,
@@ -108,8 +109,10 @@ def check_bundle(folder: Path) -> Bundle:
 
 
 def _bundle_at(tracker: str) -> Bundle | None:
-    folder = Path(tracker)
-    return open_bundle(folder) if tracker not in WEIGHTLESS and (folder / MANIFEST_NAME).is_file() else None
+    if tracker in WEIGHTLESS:
+        return None
+    folder = bundled(tracker) if tracker in shipped_names() else Path(tracker)
+    return open_bundle(folder) if (folder / MANIFEST_NAME).is_file() else None
 
 
 def _as_shown(method: Method, region_px: int | None, stabilise: bool, outline_weight: float | None) -> Method:

@@ -10,6 +10,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from cinetrack.cli.notes import note
 from cinetrack.errors import InputError
 from cinetrack.gating import DistanceWindow, Gate
 from cinetrack.live.frame import ONE_PLANE, FirstMask
@@ -132,9 +133,9 @@ def _finish(folder: Path, summary: dict[str, Any]) -> None:
     """Write what the session gave, also where something ended it."""
     if summary["frames"]["tracked"]:
         for path in finish(folder):
-            print(f"masks: {path}", file=sys.stderr)
+            note(f"masks: {path}")
     write_text_atomically(folder / SUMMARY_FILE, json.dumps(summary, indent=1) + "\n")
-    print(json.dumps(summary, indent=1), file=sys.stderr)
+    note(json.dumps(summary, indent=1))
 
 
 def _first_masks(args: argparse.Namespace) -> dict[str, FirstMask]:

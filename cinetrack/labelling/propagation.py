@@ -169,8 +169,7 @@ class _Objects:
         found: dict[int, StepResult] = dict(zip(self.order, self.session.results, strict=True))
         nothing = np.zeros(self.session.results[0].mask.shape, dtype=bool)
         masks = [
-            self.given.get(number, found[number].mask) if number in found else nothing
-            for number in range(1, count + 1)
+            self.given.get(number, found[number].mask) if number in found else nothing for number in range(1, count + 1)
         ]
         scores = [found.get(number) for number in range(1, count + 1)]
         return PropagatedFrame(

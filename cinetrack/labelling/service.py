@@ -11,7 +11,7 @@ import tempfile
 import threading
 import zlib
 from dataclasses import dataclass
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -239,7 +239,7 @@ class LabellingService:
             case_id=workspace.case.case_id,
             patient_id=workspace.case.patient_id,
             user=person.name,
-            time=datetime.now(timezone.utc).isoformat(timespec="microseconds"),
+            time=datetime.now(UTC).isoformat(timespec="microseconds"),
             tool_version=cinetrack.__version__,
             frame_count=len(workspace.frames),
             bundle=self.model.bundle.name,

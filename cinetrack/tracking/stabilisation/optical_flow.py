@@ -76,7 +76,8 @@ class FlowSearch:
         Returns:
             as large as the prepared frames, (H, W, 2) float32, (column, row) displacement in px.
         """
-        return self._search.calc(latest, reference, None if start is None else start.copy())
+        # OpenCV takes None for no start, and changes what it is given; its types know of neither.
+        return self._search.calc(latest, reference, None if start is None else start.copy())  # type: ignore[arg-type]
 
     def on_reference(self, flow: np.ndarray) -> np.ndarray:
         """Where on the reference the latest frame's pixels lie: (H, W, 2) float32, (column, row) in px."""
@@ -103,7 +104,8 @@ def pixel_grid(shape: tuple[int, int]) -> np.ndarray:
 
 def sampled(image: np.ndarray, where: np.ndarray, interpolation: int = cv2.INTER_LINEAR) -> np.ndarray:
     """An (H, W) or (H, W, C) float32 image at the points `where`; outside of it the nearest edge value holds."""
-    return cv2.remap(image, where, None, interpolation, borderMode=cv2.BORDER_REPLICATE)
+    # One map holds both coordinates, which OpenCV's types do not know.
+    return cv2.remap(image, where, None, interpolation, borderMode=cv2.BORDER_REPLICATE)  # type: ignore[call-overload]
 
 
 def _dis(settings: FlowSettings) -> cv2.DISOpticalFlow:

@@ -107,7 +107,9 @@ def read_architecture(config: str, folder: Path) -> DictConfig:
     size_px = model.get("image_size", 512)  # SAM2Base's default
     if not isinstance(size_px, int) or not 0 < size_px <= LARGEST_IMAGE_PX:
         raise BundleError(f"{path}: model.image_size: expected 1 to {LARGEST_IMAGE_PX} px, found {size_px}")
-    return OmegaConf.merge(model, POSTPROCESSING) if published else model
+    if published:
+        model.merge_with(POSTPROCESSING)
+    return model
 
 
 def build_network(config: str, folder: Path, weights: Mapping[str, Any] | None = None) -> SAM2Base:

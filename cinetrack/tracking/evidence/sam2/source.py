@@ -250,6 +250,6 @@ class _PredictedIou:
     def __exit__(self, *_: object) -> None:
         self._handle.remove()
 
-    def _keep(self, _module: torch.nn.Module, _inputs: tuple, outputs: tuple) -> None:
+    def _keep(self, _module: torch.nn.Module, _inputs: Any, outputs: Any) -> None:
         # (masks, ious (1, M), tokens, object scores); of several masks SAM2 takes the one with the greatest estimate.
         self.value = float(outputs[1].float().max())
