@@ -103,7 +103,11 @@ def report(seeds: range, duration_s: float) -> list[dict]:
             scores = {
                 name: [
                     scored(
-                        trace, lambda name=name: make_predictor(name, horizon / 1e3, rate), rate, horizon / 1e3, seed
+                        trace,
+                        lambda name=name, horizon=horizon, rate=rate: make_predictor(name, horizon / 1e3, rate),
+                        rate,
+                        horizon / 1e3,
+                        seed,
                     )
                     for seed, trace in zip(seeds, paths, strict=True)
                 ]
@@ -131,7 +135,7 @@ def tuning(seeds: range, duration_s: float) -> list[dict]:
     paths = {motion_class: traces(seeds, motion_class, duration_s) for motion_class in MOTION_CLASSES}
     held = {
         (kind, rate): [
-            scored(trace, lambda: make_predictor("hold", horizon, rate), rate, horizon, seed)
+            scored(trace, lambda rate=rate: make_predictor("hold", horizon, rate), rate, horizon, seed)
             for seed, trace in zip(seeds, paths[kind], strict=True)
         ]
         for kind, rate in itertools.product(MOTION_CLASSES, RATES_HZ)
@@ -141,7 +145,7 @@ def tuning(seeds: range, duration_s: float) -> list[dict]:
         ratios = {}
         for (kind, rate), holding in held.items():
             scores = [
-                scored(trace, lambda: make(rate), rate, horizon, seed)
+                scored(trace, lambda make=make, rate=rate: make(rate), rate, horizon, seed)
                 for seed, trace in zip(seeds, paths[kind], strict=True)
             ]
             ratios[f"{kind} {rate:g} Hz"] = summary(scores, holding)["ratio_to_hold"]

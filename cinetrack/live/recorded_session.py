@@ -71,11 +71,9 @@ class RecordedSession:
             InputError: a line before the last one is no json.
         """
         path = self.folder / LINES_FILE
-        try:
-            file = open(path, "rb")
-        except OSError:
-            raise InputError(f"{path}: expected the lines of a live session, found none") from None
-        with file:
+        if not path.is_file():
+            raise InputError(f"{path}: expected the lines of a live session, found none")
+        with path.open("rb") as file:
             for number, text in enumerate(file, 1):
                 if not text.endswith(b"\n"):
                     return  # the process was killed while it wrote

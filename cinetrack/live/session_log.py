@@ -56,7 +56,7 @@ class SessionLog:
             planes[plane] = {"shape": list(first.mask.shape), "spacing_mm": list(first.spacing_mm)}
         description = {"format": FORMAT_VERSION, "started_s": round(now_s(), 3), "planes": planes, **about}
         write_text_atomically(folder / SESSION_FILE, json.dumps(description, indent=1) + "\n")
-        self._lines = open(folder / LINES_FILE, "ab")
+        self._lines = open(folder / LINES_FILE, "ab")  # noqa: SIM115  open as long as the session
         self._files: dict[str, BinaryIO] = {}
         self._records = dict.fromkeys(first_masks, 0)
 
@@ -106,7 +106,7 @@ class SessionLog:
 
     def _file(self, name: str) -> BinaryIO:
         if name not in self._files:
-            self._files[name] = open(self.folder / name, "ab")
+            self._files[name] = open(self.folder / name, "ab")  # noqa: SIM115  likewise
         return self._files[name]
 
 

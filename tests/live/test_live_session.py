@@ -55,7 +55,7 @@ def test_all_frames_are_tracked_where_that_is_asked_for_and_put_waits_at_the_cap
                     await asyncio.sleep(0)
                 try:
                     await asyncio.wait_for(session.put(live_frame(number)), 0.3)
-                except asyncio.TimeoutError:
+                except TimeoutError:
                     waiting.append(number)
                     break
         return waiting

@@ -22,7 +22,7 @@ def test_duty_cycle_grows_with_the_margin_to_all_of_the_time():
     section = gating_section(case(with_truth=True))
     duty = section["curve"]["predicted"]["duty_cycle"]
     assert len(duty) == len(section["margins_mm"]) == len(section["true_duty_cycle"])
-    assert all(a <= b + 0.02 for a, b in zip(duty, duty[1:])) and duty[-1] > 0.95
+    assert all(a <= b + 0.02 for a, b in zip(duty, duty[1:], strict=False)) and duty[-1] > 0.95
     assert section["margins_mm"][-1] == 9.0
     assert 0 < section["duty_cycle"] < 1 and all(start < stop for start, stop in section["beam"])
 

@@ -223,7 +223,7 @@ def _peer(writer: asyncio.StreamWriter) -> str:
 
 
 async def _flush_and_close(writer: asyncio.StreamWriter) -> None:
-    with contextlib.suppress(ConnectionError, asyncio.TimeoutError):
+    with contextlib.suppress(ConnectionError, TimeoutError):
         await asyncio.wait_for(writer.drain(), 1.0)
         writer.close()
         await asyncio.wait_for(writer.wait_closed(), 1.0)
