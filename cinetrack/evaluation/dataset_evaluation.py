@@ -21,7 +21,7 @@ from cinetrack.evaluation.prediction_folder import (
     read_log,
     read_prediction,
 )
-from cinetrack.evaluation.truth import Truth, labels_of_every_frame, read_observers, read_truth
+from cinetrack.evaluation.truth import Truth, read_observers, read_truth
 from cinetrack.sequence import CaseFiles, find_cases
 from cinetrack.sequence.image_files import image_facts
 
@@ -140,7 +140,7 @@ def observer_failures(evaluation: CaseEvaluation) -> list[Failure]:
 
 def _check_shapes(pair: CasePair) -> None:
     """From the headers alone, so that a file that does not belong here is not inflated."""
-    truth, _ = image_facts(labels_of_every_frame(pair.truth), "a mask")
+    truth, _ = image_facts(pair.truth.labels_file(), "a mask")
     predicted, _ = image_facts(prediction_file(pair.prediction), "a mask")
     if predicted != truth:
         raise InputError(f"{pair.prediction}: {shapes_differ(predicted, truth)}")
