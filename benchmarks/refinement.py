@@ -85,7 +85,7 @@ def compare(refiner: Refiner, predictor: Any, size: int, repeats: int) -> dict[s
     """Seconds a frame of both and the share of pixels with equal labels, for a square image."""
     frames, masks = drifting_disc(refiner.window + 1, (size, size))
     window = FrameWindow(refiner.window, frames[0], masks[0])
-    for frame, mask in zip(frames[1:], masks[1:]):
+    for frame, mask in zip(frames[1:], masks[1:], strict=True):
         window.append(frame, mask)
     channels = window.channels()
     refiner.labels(channels[:, :64, :64]), stock_labels(predictor, channels[:, :64, :64])  # one tile, to warm up

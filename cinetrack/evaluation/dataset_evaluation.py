@@ -67,14 +67,18 @@ def pair_cases(predictions: Path, dataset: Path) -> tuple[list[CasePair], list[F
     cases = {case.case_id: case for case in listed}
     labelled = {name for name, case in cases.items() if case.labels_path is not None}
     found = find_predictions(predictions, only_case=next(iter(labelled)) if len(labelled) == 1 else None)
-    failures = unreadable + [
-        Failure(name, f"{predictions / name}: expected a prediction for the labelled case {name}, found none")
-        for name in sorted(labelled - found.keys())
-    ] + [
-        Failure(name, f"{folder}: expected labels of case {name} in {dataset}, found none")
-        for name, folder in sorted(found.items())
-        if name not in labelled and name not in {failure.case_id for failure in unreadable}
-    ]
+    failures = (
+        unreadable
+        + [
+            Failure(name, f"{predictions / name}: expected a prediction for the labelled case {name}, found none")
+            for name in sorted(labelled - found.keys())
+        ]
+        + [
+            Failure(name, f"{folder}: expected labels of case {name} in {dataset}, found none")
+            for name, folder in sorted(found.items())
+            if name not in labelled and name not in {failure.case_id for failure in unreadable}
+        ]
+    )
     return [CasePair(name, found[name], cases[name]) for name in sorted(labelled & found.keys())], failures
 
 

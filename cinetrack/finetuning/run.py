@@ -17,11 +17,11 @@ import logging
 import os
 import socket
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 import torch
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig, ListConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
 
@@ -185,7 +185,7 @@ def _check_same_run(path: Path, made: DictConfig) -> None:
             )
 
 
-def _settings(config: DictConfig) -> dict[str, object]:
+def _settings(config: DictConfig | ListConfig) -> dict[str, object]:
     """Every setting by its key. The run's own folder counts for nothing: it may be moved, or called otherwise."""
     settings = _flat(OmegaConf.to_container(config))
     folder = str(settings.get("trainer.checkpoint.save_dir"))
@@ -195,6 +195,7 @@ def _settings(config: DictConfig) -> dict[str, object]:
 
 
 def _flat(node: object, prefix: str = "") -> dict[str, object]:
+    children: Iterable[tuple[object, object]]
     if isinstance(node, dict):
         children = node.items()
     elif isinstance(node, list):

@@ -147,7 +147,7 @@ def read_settings(path: Path) -> SlurmSettings:
     unknown = [str(key) for key in found if key not in known]
     if unknown:
         raise InputError(f"{path}: expected some of the keys {', '.join(known)}, found {', '.join(unknown)}")
-    settings = {key: tuple(value) if isinstance(value, list) else value for key, value in found.items()}
+    settings: dict[str, Any] = {key: tuple(value) if isinstance(value, list) else value for key, value in found.items()}
     try:
         return SlurmSettings(**settings)
     except InputError as error:

@@ -75,7 +75,7 @@ class FineTuningTrainer(Trainer):
         amp = self.optim_conf.amp
         # Only float16 is short of exponents; scaling a bfloat16 loss changes nothing but the rounding.
         scaled = amp.enabled and amp.amp_dtype == "float16"
-        self.scaler = torch.amp.GradScaler(self.device.type, enabled=scaled)
+        self.scaler = torch.amp.grad_scaler.GradScaler(self.device.type, enabled=scaled)
 
     def _setup_dataloaders(self) -> None:
         super()._setup_dataloaders()
@@ -184,7 +184,7 @@ class FineTuningTrainer(Trainer):
         self._log.step(total)
 
 
-class _Batches(list):
+class _Batches(list[Any]):
     """The parts of one optimiser step."""
 
     def to(self, *arguments: Any, **settings: Any) -> _Batches:

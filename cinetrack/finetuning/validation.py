@@ -116,12 +116,14 @@ class Validation:
     def _track_share(
         self, weights: Mapping[str, torch.Tensor], rank: int, world_size: int
     ) -> tuple[dict[str, dict[str, float]], dict[str, np.ndarray]]:
-        device = torch.device(self._device, int(os.environ.get("LOCAL_RANK", 0)) if self._device == "cuda" else None)
+        number = os.environ.get("LOCAL_RANK", "0")
+        device = torch.device(f"cuda:{int(number)}" if self._device == "cuda" else self._device)
         network = build_network(self._config, self._config_folder)
         network.load_state_dict(weights)
         sam2 = Sam2Source(network, device, native_precision(device), self._region_px)
         chain = Chain("sam2", (sam2,), Stabiliser() if self._stabilise else Unstabilised())
-        scores, overlays = {}, {}
+        scores: dict[str, dict[str, float]] = {}
+        overlays: dict[str, np.ndarray] = {}
         for files in self._cases[rank::world_size]:
             case, truth = files.read_case().case, read_truth(files)
             masks = track_whole(case, chain).masks

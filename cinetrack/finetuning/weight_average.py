@@ -41,7 +41,7 @@ def average_checkpoints(sources: Sequence[Path], shares: Sequence[float] | None,
     # One checkpoint at a time: the largest are 900 MB.
     first: dict[str, torch.Tensor] = {}
     mean: dict[str, torch.Tensor] = {}
-    for source, share in zip(sources, shares):
+    for source, share in zip(sources, shares, strict=True):
         path = _checkpoint(source)
         weights = {name: value for name, value in read_weights(path).items() if isinstance(value, torch.Tensor)}
         first = first or weights

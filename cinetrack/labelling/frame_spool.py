@@ -30,7 +30,7 @@ class Spool:
     def __init__(self, shape: tuple[int, int, int], dtype: np.dtype, folder: Path | None = None) -> None:
         self.shape = shape
         self.dtype = np.dtype(dtype)
-        self._file: BinaryIO = tempfile.TemporaryFile(dir=folder)
+        self._file: BinaryIO = tempfile.TemporaryFile(dir=folder)  # noqa: SIM115 -- closed by close()
         self._frame_bytes = shape[1] * shape[2] * self.dtype.itemsize
         os.ftruncate(self._file.fileno(), shape[0] * self._frame_bytes)
 
@@ -54,7 +54,10 @@ class Spool:
     def put_rows(self, index: int, first_row: int, rows: np.ndarray) -> None:
         """Put some rows of a frame, (n, W), from `first_row` on."""
         offset = index * self._frame_bytes + first_row * self.shape[2] * self.dtype.itemsize
-        os.pwrite(self._file.fileno(), np.ascontiguousarray(rows, self.dtype), offset)
+        data = np.ascontiguousarray(rows, self.dtype).view(np.uint8).reshape(-1)
+        written = 0
+        while written < len(data):  # a disk that fills up takes a part without an error, and refuses the next
+            written += os.pwrite(self._file.fileno(), data[written:], offset + written)
 
     def rows(self, index: int, first_row: int, count: int) -> np.ndarray:
         """Some rows of a frame, (count, W)."""

@@ -67,7 +67,7 @@ def write_phantom_cases(
     write = partial(_write_one, root, seed, request, labelled)
     with ExitStack() as stack:
         if workers == 1 or not missing:
-            made = map(write, missing)
+            made: Iterator[WrittenCase] = map(write, missing)
         else:
             pool = stack.enter_context(process_pool(min(workers, len(missing)), cv2.setNumThreads, (1,)))
             made = pool.map(write, missing)
@@ -75,7 +75,9 @@ def write_phantom_cases(
             yield written[number] or next(made)
 
 
-def case_description(case: RenderedCase, seed: int, number: int, request: PhantomRequest, labelled: bool) -> dict:
+def case_description(
+    case: RenderedCase, seed: int, number: int, request: PhantomRequest, labelled: bool
+) -> dict[str, Any]:
     """What phantom.json holds: what was asked for and what was drawn, and per frame the target's known displacement
     and whether it shows."""
     return {
@@ -96,9 +98,7 @@ def _asked_for(request: PhantomRequest, labelled: bool) -> dict[str, Any]:
     return {**values, "labelled": labelled}
 
 
-def _written_before(
-    root: Path, seed: int, request: PhantomRequest, labelled: bool, number: int
-) -> WrittenCase | None:
+def _written_before(root: Path, seed: int, request: PhantomRequest, labelled: bool, number: int) -> WrittenCase | None:
     folder = root / case_id(seed, number)
     if not folder.exists():
         return None

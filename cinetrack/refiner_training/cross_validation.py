@@ -92,7 +92,7 @@ def plan_validations(
     models: Path,
     datasets: Sequence[Path],
     candidates: Sequence[RefinerSettings],
-    folds: Sequence[int] | None = None,
+    folds: Sequence[int | str] | None = None,
     trackers: Sequence[str] | None = None,
 ) -> list[Validation]:
     """What there is to run: for each tracker and fold the tracker alone, then every candidate.
@@ -119,14 +119,14 @@ def plan_validations(
         candidate.stage((0,), view_of(models))  # raises for a setting out of range
     untrained = sorted(set(folds or ()) - set(trained), key=str)
     if untrained:
-        raise InputError(f"--fold: expected trained folds ({', '.join(map(str, trained))}), found {untrained[0]}")
+        raise InputError(f"--folds: expected trained folds ({', '.join(map(str, trained))}), found {untrained[0]}")
     names = sorted({sample["tracker"] for sample in samples.values()})
     unknown = sorted(set(trackers or ()) - set(names))
     if unknown:
-        raise InputError(f"--tracker: expected names of {', '.join(names)}, found {unknown[0]}")
+        raise InputError(f"--model: expected names of {', '.join(names)}, found {unknown[0]}")
     planned = []
     for tracker in dict.fromkeys(trackers or names):
-        for fold in dict.fromkeys(folds or trained):
+        for fold in (fold for fold in trained if folds is None or fold in folds):
             check_unseen(models / f"fold_{fold}", held_out[fold])
             of_fold = tuple(case for case in cases if case.patient_id in held_out[fold])
             planned += [Validation(tracker, fold, of_fold, settings) for settings in (None, *candidates)]
@@ -201,9 +201,7 @@ def predict(
 
 
 @contextmanager
-def _ready(
-    validation: Validation, tracker: Bundle, model_folder: Path, draft: Path, device: str
-) -> Iterator[Model]:
+def _ready(validation: Validation, tracker: Bundle, model_folder: Path, draft: Path, device: str) -> Iterator[Model]:
     """The model to judge: the tracker alone, or the bundle that its users would make."""
     bundle = dataclasses.replace(tracker, method=tracker.method.tracker())
     if validation.settings is not None:
@@ -227,9 +225,7 @@ def score(
     folder = validation.folder(output)
     missing = {failure.case_id for failure in unpredicted}
     pairs = [
-        CasePair(case.case_id, folder / case.case_id, case)
-        for case in validation.cases
-        if case.case_id not in missing
+        CasePair(case.case_id, folder / case.case_id, case) for case in validation.cases if case.case_id not in missing
     ]
     evaluations, unscored = evaluate_pairs(pairs, workers)
     failures = [*unpredicted, *unscored]

@@ -111,7 +111,7 @@ def plan_dataset(
     if batch_size is not None and batch_size < 2:
         raise InputError(f"--batch-size: expected 2 or more, found {batch_size}")
     if processes < 1:
-        raise InputError(f"--num-processes: expected 1 or more, found {processes}")
+        raise InputError(f"--workers: expected 1 or more, found {processes}")
     samples, splits = read_samples(folders.raw), read_json(folders.raw / "splits_final.json")
     check_splits(folders.raw / "splits_final.json", splits, patients_of(samples))
     folders.preprocessed.mkdir(parents=True, exist_ok=True)

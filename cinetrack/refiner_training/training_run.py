@@ -68,11 +68,11 @@ def check_run(run: TrainingRun, folds: Sequence[Fold]) -> None:
     for fold in folds:
         # Beyond the last fold nnU-Net deals samples out by chance.
         if fold != "all" and not (isinstance(fold, int) and 0 <= fold < len(splits)):
-            raise InputError(f'--fold: expected numbers from 0 to {len(splits) - 1} or "all", found {fold}')
+            raise InputError(f'--folds: expected numbers from 0 to {len(splits) - 1} or "all", found {fold}')
     if len(set(folds)) < len(folds):
-        raise InputError(f"--fold: expected each fold once, found {' '.join(map(str, folds))}")
+        raise InputError(f"--folds: expected each fold once, found {' '.join(map(str, folds))}")
     if run.gpus < 1 or run.processes < 0:
-        raise InputError(f"expected --gpus from 1 and --num-processes from 0, found {run.gpus} and {run.processes}")
+        raise InputError(f"expected --gpus from 1 and --workers from 0, found {run.gpus} and {run.processes}")
     if run.device == "cpu":
         if run.gpus > 1:
             raise InputError(f"--gpus: expected 1 with --device cpu, found {run.gpus}")
@@ -190,6 +190,8 @@ def _has_checkpoint(folder: Path) -> bool:
 
 def _train_in_process(run: TrainingRun, fold: Fold, settings: TrainingSettings, gpus: list[str], parent: int) -> None:
     die_with_parent(parent)
+    # As in a process of one fold: a spawned process would spawn nnU-Net's workers, which then outlive it.
+    multiprocessing.set_start_method(None, force=True)
     if gpus:  # before CUDA is first used, so that nnU-Net's device 0 is this fold's own
         os.environ["CUDA_VISIBLE_DEVICES"] = ",".join(gpus)
     train_fold(run, fold, settings)

@@ -26,13 +26,13 @@ def test_the_names_are_those_of_the_folders_with_a_manifest():
 def test_a_folder_with_a_bundle_comes_before_a_shipped_one_of_the_same_name(tmp_path, monkeypatch):
     shutil.copytree(bundled("static"), tmp_path / "registration")
     monkeypatch.chdir(tmp_path)
-    assert find_bundle("registration").tracker.kind == "static"
+    assert find_bundle("registration").method.name == "static"
 
 
 def test_a_folder_without_a_bundle_does_not_hide_a_shipped_one(tmp_path, monkeypatch):
     (tmp_path / "registration").mkdir()  # as `predict -o registration` leaves it
     monkeypatch.chdir(tmp_path)
-    assert find_bundle("registration").tracker.kind == "registration"
+    assert find_bundle("registration").method.name == "registration"
 
 
 @pytest.mark.parametrize("name", ["registraton", "Default", ".."])

@@ -142,7 +142,7 @@ def test_the_default_small_network_weighs_less_than_15_mb(planned):
         (["--small", "--patch-size", "64", "64", "64"], "one side or two, found 3"),
         (["--small", "--features", "8"], "--features: expected two or more"),
         (["--patch-size", "64"], "expected with --small only"),
-        (["--num-processes", "0"], "--num-processes: expected 1 or more"),
+        (["--num-processes", "0"], "--workers: expected 1 or more"),
         (["--batch-size", "1"], "--batch-size: expected 2 or more"),
     ],
 )
