@@ -380,7 +380,7 @@ def with_a_damaged_record(data: Path, predictions: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "break_it, message",
+    ("break_it", "message"),
     [
         (without_the_case, "found none called A_001"),
         (with_fewer_frames, "expected masks of (6, 12, 14)"),

@@ -204,7 +204,7 @@ def test_each_frames_own_rescale_is_applied(tmp_path):
     np.testing.assert_allclose(frames_of(case), np.stack(expected)[:, ::-1], rtol=1e-6)
 
 
-@pytest.mark.parametrize("dtype, highest", [(np.uint16, 4095), (np.int16, 2047)])
+@pytest.mark.parametrize(("dtype", "highest"), [(np.uint16, 4095), (np.int16, 2047)])
 def test_monochrome1_comes_in_dark_to_bright_and_unused_bits_are_ignored(tmp_path, dtype, highest):
     signed = np.dtype(dtype).kind == "i"
     values = (
@@ -386,7 +386,7 @@ def test_without_pydicom_the_extra_is_named(tmp_path, monkeypatch, capsys):
 
 
 def test_importing_the_commands_loads_none_of_the_extras_packages():
-    names = "pydicom highdicom nibabel nrrd av".split()
+    names = ["pydicom", "highdicom", "nibabel", "nrrd", "av"]
     code = (
         "import sys, cinetrack.cli.import_series, cinetrack.cli.export; "
         f"print([n for n in {names!r} if n in sys.modules])"
