@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from cinetrack.sequence.whole_file import flush_to_disk
+from cinetrack.sequence.whole_file import flush_to_disk, named
 
 
 @contextmanager
@@ -34,6 +34,8 @@ def atomic_path(target: Path) -> Iterator[Path]:
         os.umask(umask)
         temporary.chmod(0o666 & ~umask)
         os.replace(temporary, target)
+    except OSError as error:
+        raise named(error, temporary, target) from None
     finally:
         temporary.unlink(missing_ok=True)
 
