@@ -106,7 +106,7 @@ def best_of(args: argparse.Namespace, scratch: Path, worker: str) -> dict:
 
 def work(args: argparse.Namespace) -> dict:
     """One row, in this process alone."""
-    from cinetrack.pipeline.prediction_record import peak_memory_mb
+    from cinetrack.runs.record import peak_memory_mb
 
     kind, name, length = args.worker.split("|")
     frames, mask = case_of(args.case, int(length))

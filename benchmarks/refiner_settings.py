@@ -116,12 +116,12 @@ def measure(pace: dict[str, Any] | None, bundle: Bundle, recorded: list[Recorded
         case = one.case.read_case().case
         if refiner is None or one.in_place is None:
             tracked = track_whole(case, RecordedTracker("recorded", one.masks), refiner)
-            seconds += tracked.refining_s
+            seconds += tracked.stage_seconds["refining"]
         else:
-            unrefined_s = track_whole(case, one.in_place).tracking_s
+            unrefined_s = track_whole(case, one.in_place).stage_seconds["tracking"]
             weights = spec.outline_weight, spec.tracker_weight
             tracked = track_whole(case, refined_in_place(one.in_place, refiner, spec.region_px, *weights))
-            seconds += tracked.tracking_s + tracked.refining_s - unrefined_s
+            seconds += sum(tracked.stage_seconds.values()) - unrefined_s
         truth = read_truth(one.case)
         metrics = case_metrics(tracked.masks, truth.masks, truth.region, truth.spacing_mm, truth.number_type)
         scores.append(metrics.scores)

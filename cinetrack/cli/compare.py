@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import argparse
-import sys
 from pathlib import Path
 
+from cinetrack.cli.notes import note
 from cinetrack.errors import InputError
 from cinetrack.evaluation.comparison import compare_models
 from cinetrack.evaluation.comparison_tables import FORMATS, comparison_tables
 from cinetrack.evaluation.metrics_file import read_metrics
+from cinetrack.runs.outputs import check_output_folder
 from cinetrack.sequence.atomic_write import write_text_atomically
 
 
@@ -27,9 +28,11 @@ def run(args: argparse.Namespace) -> int:
     names = args.names or [None] * len(paths)
     if len(names) != len(paths):
         raise InputError(f"--names: expected {len(paths)} names, one a file, found {len(names)}")
-    comparison = compare_models([read_metrics(path, name) for path, name in zip(paths, names)], args.seed)
+    if args.output:
+        check_output_folder(args.output)
+    comparison = compare_models([read_metrics(path, name) for path, name in zip(paths, names, strict=True)], args.seed)
     if comparison.left_out:
-        print(f"left out, not in every file: {', '.join(comparison.left_out)}", file=sys.stderr)
+        note(f"left out, not in every file: {', '.join(comparison.left_out)}")
     tables = comparison_tables(comparison)
     if args.output:
         for suffix, write in FORMATS.values():

@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import argparse
 import json
-import sys
 from pathlib import Path
 
+from cinetrack.cli.notes import note
 from cinetrack.errors import InputError
 from cinetrack.evaluation.dataset_evaluation import evaluate_dataset
 from cinetrack.evaluation.metric_names import ACCURACY
 from cinetrack.evaluation.metrics_file import frame_table, metrics_document, write_document
+from cinetrack.runs.failure import report_failures
+from cinetrack.runs.outputs import check_output_file
+from cinetrack.runs.progress import Progress
 from cinetrack.sequence.atomic_write import write_text_atomically
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the command's arguments."""
     parser.add_argument("predictions", type=Path, help="folder with <case>/images/mri-linac-series-targets/output.mha")
     parser.add_argument("--truth", type=Path, required=True, help="labelled TrackRAD2025 dataset or patient folder")
     parser.add_argument("--output", "-o", type=Path, required=True, help="metrics.json to write")
@@ -23,10 +27,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    evaluations, failures = evaluate_dataset(args.predictions, args.truth, args.workers)
-    for failure in failures:
-        print(f"error: {failure.case_id}: {failure.error}", file=sys.stderr)
+    """Score what can be scored and write it; 2 where a case was bad, 1 where we failed."""
+    for path in filter(None, (args.output, args.frames_csv)):
+        check_output_file(path)
+    with Progress() as progress:
+        evaluations, failures = evaluate_dataset(args.predictions, args.truth, args.workers, progress)
+    code = report_failures(failures)
     if not evaluations:
+        if code == 1:
+            return code
         raise InputError(f"{args.predictions}: expected at least one case that can be scored, found none")
     document = metrics_document(evaluations, failures)
     write_document(args.output, document)
@@ -34,6 +43,6 @@ def run(args: argparse.Namespace) -> int:
         write_text_atomically(args.frames_csv, frame_table(evaluations))
     for row in document["results"]:
         scores = "  ".join(f"{metric.label} {row[metric.key]:.{metric.decimals}f}" for metric in ACCURACY)
-        print(f"{row['case_id']}: {scores}", file=sys.stderr)
+        note(f"{row['case_id']}: {scores}")
     print(json.dumps(document["aggregates"], indent=2))
-    return 2 if failures else 0
+    return code

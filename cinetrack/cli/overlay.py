@@ -8,7 +8,8 @@ from pathlib import Path
 from cinetrack.errors import InputError
 from cinetrack.evaluation.prediction_folder import find_predictions, read_prediction
 from cinetrack.evaluation.truth import read_truth
-from cinetrack.report.overlay import WRITERS, write_overlay
+from cinetrack.report.overlay import WRITERS, check_ending, write_overlay
+from cinetrack.runs.outputs import check_output_file
 from cinetrack.sequence import CaseFiles, find_cases
 
 
@@ -20,6 +21,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
+    check_ending(args.output)
+    check_output_file(args.output)
     case = _only_case(args.case, args.series)
     sequence, _ = case.read_sequence()
     masks = {}

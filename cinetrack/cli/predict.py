@@ -3,25 +3,26 @@
 from __future__ import annotations
 
 import argparse
-import sys
+from dataclasses import replace
 from pathlib import Path
 from time import perf_counter
 
-from tqdm import tqdm
-
 from cinetrack.bundle.lookup import find_bundle
+from cinetrack.cli.notes import note
 from cinetrack.pipeline.model import load_model
-from cinetrack.pipeline.predict_dataset import pending_cases, predict_case
-from cinetrack.pipeline.shard import this_shard
-from cinetrack.sequence.grand_challenge import check_writable
+from cinetrack.runs.failure import report_failures
+from cinetrack.runs.jobs import run_jobs, unfinished
+from cinetrack.runs.outputs import check_output_folder
+from cinetrack.runs.prediction import PredictionJob, pending_cases
+from cinetrack.runs.progress import Progress
+from cinetrack.runs.shard import this_shard
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command's arguments."""
     parser.add_argument("source", type=Path, metavar="DATASET_OR_CASE", help="a dataset, patient or /input folder")
     parser.add_argument("-o", "--output", type=Path, required=True, help="gets <case>/images/... and prediction.json")
-    parser.add_argument("--model", type=Path, help="bundle folder; default /opt/ml/model, else resources/default")
-    parser.add_argument("--refiner-settings", metavar="NAME", help="a preset of the bundle's refiner, as fast")
+    parser.add_argument("--model", type=Path, help="bundle folder, or the name of a shipped bundle")
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N")
     parser.add_argument("--overwrite", action="store_true", help="track finished cases again")
 
@@ -30,28 +31,20 @@ def run(args: argparse.Namespace) -> int:
     """Track this process's share of the cases; 2 where a case was bad, 1 where we failed."""
     began = perf_counter()
     bundle = find_bundle(args.model)
-    if args.refiner_settings is not None:
-        bundle = bundle.with_refiner_settings(args.refiner_settings)
-    check_writable(args.output)
-    found, shard = pending_cases(args.source), this_shard()
-    cases = shard.of(found)
+    check_output_folder(args.output)
+    (found, unreadable), shard = pending_cases(args.source), this_shard()
+    jobs = [
+        PredictionJob(case, args.output / case.case_id, bundle.name, bundle.fingerprint) for case in shard.of(found)
+    ]
+    pending = unfinished(jobs, args.overwrite)
     model = load_model(bundle, args.device)
-    print(f"{bundle.description} on {model.device}, {model.tracker.precision}", file=sys.stderr)
+    note(f"{bundle.description} on {model.device}, {model.chain.precision}")
     loading_s = perf_counter() - began
-    failures = []
-    with tqdm(cases, unit="case", file=sys.stderr) as bar:
-        for case in bar:
-
-            def show(done: int, total: int, name: str = case.case_id) -> None:
-                bar.set_postfix_str(f"{name} frame {done}/{total}", refresh=False)
-                bar.update(0)
-
-            failure = predict_case(case, args.output, model, loading_s, show, args.overwrite)
-            failures += [failure] if failure else []
-    for failure in failures:
-        print(f"error: {failure.case_id}: {failure.reason}", file=sys.stderr)
-    share = f" ({shard}: {len(cases)} of {len(found)} cases)" if shard.size > 1 else ""
-    print(f"{len(cases) - len(failures)} of {len(cases)} cases are in {args.output}{share}", file=sys.stderr)
-    if any(not failure.is_input for failure in failures):
-        return 1
-    return 2 if failures else 0
+    failures = unreadable if shard.rank == 0 else []
+    cases = len(jobs) + len(failures)
+    with Progress() as progress:
+        failures += run_jobs([replace(job, loading_s=loading_s) for job in pending], model, progress)
+    code = report_failures(failures)
+    share = f" ({shard}: {cases} of {len(found) + len(unreadable)} cases)" if shard.size > 1 else ""
+    note(f"{cases - len(failures)} of {cases} cases are in {args.output}{share}")
+    return code

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import argparse
-import sys
 from pathlib import Path
 
+from cinetrack.cli.notes import note
 from cinetrack.report.write_report import write_report
+from cinetrack.runs.failure import report_failures
+from cinetrack.runs.outputs import check_output_folder
+from cinetrack.runs.progress import Progress
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the command's arguments."""
     parser.add_argument("predictions", type=Path, help="folder with <case>/images/mri-linac-series-targets/output.mha")
     parser.add_argument("--truth", type=Path, help="dataset with the images, and the labels where there are any")
     parser.add_argument("--output", "-o", type=Path, required=True, help="folder to write; open its index.html")
@@ -17,9 +21,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    shown, failures = write_report(args.predictions, args.truth, args.output, args.workers)
-    for failure in failures:
-        print(f"error: {failure.case_id}: {failure.error}", file=sys.stderr)
-    print(f"{len(shown)} cases", file=sys.stderr)
+    """Write the pages that can be written; 2 where a case was bad, 1 where we failed."""
+    check_output_folder(args.output)
+    with Progress() as progress:
+        shown, failures = write_report(args.predictions, args.truth, args.output, args.workers, progress)
+    code = report_failures(failures)
+    note(f"{len(shown)} cases")
     print(args.output / "index.html")
-    return 2 if failures else 0
+    return code

@@ -5,6 +5,7 @@ A case that cannot be scored is reported and left out; the others are scored.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -12,23 +13,20 @@ import numpy as np
 
 from cinetrack.errors import InputError
 from cinetrack.evaluation.case_metrics import CaseMetrics, case_metrics
-from cinetrack.evaluation.case_processes import in_processes
 from cinetrack.evaluation.frame_metrics import shapes_differ
-from cinetrack.evaluation.prediction_folder import (
-    PredictionLog,
-    find_predictions,
-    prediction_file,
-    read_log,
-    read_prediction,
-)
+from cinetrack.evaluation.prediction_folder import find_predictions, prediction_file, read_prediction
 from cinetrack.evaluation.truth import Truth, read_observers, read_truth
-from cinetrack.sequence import CaseFiles, find_cases
+from cinetrack.runs.case_list import find_readable_cases
+from cinetrack.runs.failure import Failure
+from cinetrack.runs.processes import in_processes
+from cinetrack.runs.record import PredictionRecord, read_record
+from cinetrack.sequence import CaseFiles
 from cinetrack.sequence.image_files import image_facts
 
 
 @dataclass(frozen=True, eq=False)
 class CaseEvaluation:
-    """One scored case: its metrics, what the prediction's log says, and how well other observers do.
+    """One scored case: its metrics, what the prediction's record says, and how well other observers do.
 
     Attributes:
         observers: scores of each further observer's labels, taken for a prediction.
@@ -42,17 +40,9 @@ class CaseEvaluation:
     frame_rate_hz: float
     spacing_mm: tuple[float, float]
     metrics: CaseMetrics
-    log: PredictionLog
+    record: PredictionRecord
     observers: dict[str, CaseMetrics] = field(default_factory=dict)
     unusable_observers: dict[str, str] = field(default_factory=dict)
-
-
-@dataclass(frozen=True)
-class Failure:
-    """A case, or one observer of it, that could not be used and why, in one line."""
-
-    case_id: str
-    error: str
 
 
 @dataclass(frozen=True)
@@ -68,45 +58,64 @@ def pair_cases(predictions: Path, dataset: Path) -> tuple[list[CasePair], list[F
     """Match predictions and labelled cases by name.
 
     Returns:
-        pairs, and a failure for every labelled case without prediction and every prediction without truth.
+        pairs, and a failure for every case that cannot be listed, labelled case without prediction and prediction
+        without truth.
     Raises:
         InputError: either folder is missing or holds no case.
     """
-    cases = {case.case_id: case for case in find_cases(dataset)}
+    listed, unreadable = find_readable_cases(dataset)
+    cases = {case.case_id: case for case in listed}
     labelled = {name for name, case in cases.items() if case.labels_path is not None}
     found = find_predictions(predictions, only_case=next(iter(labelled)) if len(labelled) == 1 else None)
-    failures = [
-        Failure(name, f"{predictions / name}: expected a prediction for the labelled case {name}, found none")
-        for name in sorted(labelled - found.keys())
-    ] + [
-        Failure(name, f"{folder}: expected labels of case {name} in {dataset}, found none")
-        for name, folder in sorted(found.items())
-        if name not in labelled
-    ]
+    failures = (
+        unreadable
+        + [
+            Failure(name, f"{predictions / name}: expected a prediction for the labelled case {name}, found none")
+            for name in sorted(labelled - found.keys())
+        ]
+        + [
+            Failure(name, f"{folder}: expected labels of case {name} in {dataset}, found none")
+            for name, folder in sorted(found.items())
+            if name not in labelled and name not in {failure.case_id for failure in unreadable}
+        ]
+    )
     return [CasePair(name, found[name], cases[name]) for name in sorted(labelled & found.keys())], failures
 
 
 def evaluate_dataset(
-    predictions: Path, dataset: Path, workers: int | None = None
+    predictions: Path,
+    dataset: Path,
+    workers: int | None = None,
+    on_case: Callable[[int, int], None] = lambda done, total: None,
 ) -> tuple[list[CaseEvaluation], list[Failure]]:
     """Score every case that has both a prediction and a truth.
 
     Args:
         workers: processes; by default one for each core.
+        on_case: told how many cases are scored, and how many there are.
     Returns:
         evaluations and failures, each in the order of the cases' names.
     Raises:
         InputError: either folder is missing or holds no case.
     """
     pairs, failures = pair_cases(predictions, dataset)
-    evaluations = []
-    for pair, outcome in zip(pairs, in_processes(evaluate_pair, pairs, workers)):
-        if isinstance(outcome, InputError):
-            failures.append(Failure(pair.case_id, str(outcome)))
+    evaluations, unscored = evaluate_pairs(pairs, workers, on_case)
+    return evaluations, sorted(failures + unscored, key=lambda failure: failure.case_id)
+
+
+def evaluate_pairs(
+    pairs: list[CasePair], workers: int | None = None, on_case: Callable[[int, int], None] = lambda done, total: None
+) -> tuple[list[CaseEvaluation], list[Failure]]:
+    """Score the pairs in parallel processes; evaluations and failures in the pairs' order."""
+    evaluations: list[CaseEvaluation] = []
+    failures: list[Failure] = []
+    for _, outcome in in_processes(evaluate_pair, pairs, lambda pair: pair.case_id, workers, on_case):
+        if isinstance(outcome, Failure):
+            failures.append(outcome)
         else:
             evaluations.append(outcome)
             failures += observer_failures(outcome)
-    return evaluations, sorted(failures, key=lambda failure: failure.case_id)
+    return evaluations, failures
 
 
 def evaluate_pair(pair: CasePair) -> CaseEvaluation:
@@ -114,7 +123,6 @@ def evaluate_pair(pair: CasePair) -> CaseEvaluation:
     _check_shapes(pair)
     truth = read_truth(pair.truth)
     masks, _ = read_prediction(pair.prediction)
-    log = read_log(pair.prediction)
     observers, unusable = _observers(pair.truth, truth)
     return CaseEvaluation(
         case_id=pair.case_id,
@@ -124,7 +132,7 @@ def evaluate_pair(pair: CasePair) -> CaseEvaluation:
         frame_rate_hz=truth.frame_rate_hz,
         spacing_mm=truth.spacing_mm,
         metrics=_score(str(pair.prediction), masks, truth),
-        log=log,
+        record=read_record(pair.prediction),
         observers=observers,
         unusable_observers=unusable,
     )

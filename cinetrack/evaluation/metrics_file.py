@@ -11,7 +11,7 @@ import csv
 import io
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -21,8 +21,9 @@ import cinetrack
 from cinetrack.errors import InputError
 from cinetrack.evaluation.aggregates import aggregate, breakdown, mean_of_each
 from cinetrack.evaluation.case_metrics import CaseMetrics
-from cinetrack.evaluation.dataset_evaluation import CaseEvaluation, Failure
+from cinetrack.evaluation.dataset_evaluation import CaseEvaluation
 from cinetrack.evaluation.metric_names import ACCURACY, DISTANCES, GEOMETRIC, millimetre_key
+from cinetrack.runs.failure import Failure
 from cinetrack.sequence.atomic_write import write_text_atomically
 from cinetrack.sequence.json_files import read_json
 
@@ -51,7 +52,9 @@ class MetricsFile:
 def metrics_document(evaluations: Sequence[CaseEvaluation], failures: Sequence[Failure]) -> dict[str, Any]:
     """The content of metrics.json for at least one scored case."""
     results = [_result(evaluation) for evaluation in evaluations]
-    wide_rows = [{**result, **evaluation.metrics.millimetres} for result, evaluation in zip(results, evaluations)]
+    wide_rows = [
+        {**result, **evaluation.metrics.millimetres} for result, evaluation in zip(results, evaluations, strict=True)
+    ]
     facts = {evaluation.case_id: evaluation for evaluation in evaluations}
     keys = (*ACCURACY_KEYS, *MILLIMETRE_KEYS)
     return {
@@ -66,7 +69,7 @@ def metrics_document(evaluations: Sequence[CaseEvaluation], failures: Sequence[F
             ),
             "human_ceiling": human_ceiling(evaluations),
             "cases": {evaluation.case_id: _details(evaluation) for evaluation in evaluations},
-            "failures": [asdict(failure) for failure in failures],
+            "failures": [failure.as_json() for failure in failures],
         },
     }
 
@@ -154,22 +157,23 @@ def _result(evaluation: CaseEvaluation) -> dict[str, Any]:
     return {
         "case_id": evaluation.case_id,
         **evaluation.metrics.scores,
-        "total_runtime": evaluation.log.total_seconds,
+        "total_runtime": evaluation.record.total_seconds,
         "frame_count": evaluation.frame_count,
     }
 
 
 def _details(evaluation: CaseEvaluation) -> dict[str, Any]:
     frames = evaluation.metrics.frames
-    details = {
+    details: dict[str, Any] = {
         "region": evaluation.region,
         "field_strength_t": evaluation.field_strength_t,
         "frame_rate_hz": evaluation.frame_rate_hz,
         "spacing_mm": list(evaluation.spacing_mm),
         "labelled_frames": len(frames.frames),
         "empty_predictions": int(frames.missed.sum()),
-        "tracker": evaluation.log.tracker,
-        "bundle": evaluation.log.bundle,
+        "tracker": evaluation.record.tracker,
+        "bundle": evaluation.record.bundle,
+        "stage_seconds": dict(evaluation.record.stage_seconds),
         **evaluation.metrics.millimetres,
     }
     if evaluation.observers:

@@ -30,7 +30,7 @@ class Spool:
     def __init__(self, shape: tuple[int, int, int], dtype: np.dtype, folder: Path | None = None) -> None:
         self.shape = shape
         self.dtype = np.dtype(dtype)
-        self._file: BinaryIO = tempfile.TemporaryFile(dir=folder)
+        self._file: BinaryIO = tempfile.TemporaryFile(dir=folder)  # noqa: SIM115 -- closed by close()
         self._frame_bytes = shape[1] * shape[2] * self.dtype.itemsize
         os.ftruncate(self._file.fileno(), shape[0] * self._frame_bytes)
 

@@ -5,14 +5,13 @@
     <output>/<case>/meta.json     the label, the model, and which frames may be trained on; written last
 
 <case> is the case id as `safe_name` writes it; the id itself is in meta.json. A folder with meta.json is finished.
-The refiner of a bundle is not used: as in the paper, pseudo-labels are the tracker's masks with their holes filled.
+The bundle's whole method makes them, as in every other command. The paper's are SAM2's alone, with their holes filled:
+a bundle without nnU-Net gives these.
 """
 
 from __future__ import annotations
 
 import json
-import logging
-from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -20,6 +19,7 @@ from typing import Any
 import numpy as np
 
 import cinetrack
+from cinetrack.bundle import Bundle
 from cinetrack.errors import InputError
 from cinetrack.labelling.frame_spool import Spool, open_frames, write_indexed_series
 from cinetrack.labelling.given_prompts import prompts_to_json
@@ -29,11 +29,10 @@ from cinetrack.labelling.segmenters import segmenter_of
 from cinetrack.labelling.store import safe_name
 from cinetrack.labelling.track_scores import scores_json, scores_of
 from cinetrack.pipeline.model import Model
+from cinetrack.runs.jobs import OnFrame, OtherModelError
 from cinetrack.sequence import CaseFiles
-from cinetrack.sequence.atomic_write import remove_leftovers, write_text_atomically
+from cinetrack.sequence.atomic_write import write_text_atomically
 from cinetrack.sequence.json_files import read_json
-
-logger = logging.getLogger(__name__)
 
 MASKS_NAME, SCORES_NAME, META_NAME = "masks.mha", "scores.json", "meta.json"
 
@@ -58,29 +57,48 @@ def labelled_cases(cases: list[CaseFiles], book: LabelBook) -> list[LabelledCase
     return [labelled for labelled in found if labelled.version.meta.kind == "label"]
 
 
-def is_finished(folder: Path, labelled: LabelledCase, model: Model) -> bool:
-    """Whether `folder` holds this label's sequence, tracked with this bundle.
+@dataclass(frozen=True)
+class PropagationJob:
+    """Track a labelled sequence into a folder below `output`, with this bundle's model."""
 
-    A newer version of the label is tracked again, in place of the old one.
+    labelled: LabelledCase
+    book: LabelBook
+    output: Path
+    bundle: Bundle
 
-    Raises:
-        InputError: it holds one of another bundle; pseudo-labels of two models must not mix in one folder.
-    """
-    path = folder / META_NAME
-    if not path.exists():
-        return False
-    meta = read_json(path)
-    found = meta.get("bundle_fingerprint") if isinstance(meta, dict) else None
-    if found != model.bundle.fingerprint:
-        raise InputError(
-            f"{path}: expected pseudo-labels of the bundle {model.bundle.name}, found some of another; "
-            "choose another output folder or pass --overwrite"
-        )
-    return meta.get("label_folder") == labelled.version.folder
+    @property
+    def name(self) -> str:
+        """The case's."""
+        return self.labelled.case.case_id
+
+    def is_done(self) -> bool:
+        """Whether this label's sequence is there; a newer version of the label is tracked again, in its place."""
+        path = self.output / safe_name(self.name) / META_NAME
+        if not path.exists():
+            return False
+        try:
+            meta = read_json(path)
+        except InputError:
+            return False
+        found = meta.get("bundle_fingerprint") if isinstance(meta, dict) else None
+        if found != self.bundle.fingerprint:
+            raise OtherModelError(
+                f"{path}: expected pseudo-labels of the bundle {self.bundle.name}, found some of another; "
+                "choose another output folder or pass --overwrite"
+            )
+        return bool(meta.get("label_folder") == self.labelled.version.folder)
+
+    def do(self, model: Model, on_frame: OnFrame) -> None:
+        """Track and write."""
+        propagate_case(self.labelled, self.book, self.output, model, on_frame)
 
 
 def propagate_case(
-    labelled: LabelledCase, book: LabelBook, output: Path, model: Model, on_frame: Callable[[], None] = lambda: None
+    labelled: LabelledCase,
+    book: LabelBook,
+    output: Path,
+    model: Model,
+    on_frame: OnFrame = lambda done, total: None,
 ) -> Path:
     """Track one labelled sequence and write its folder; returns it. Frames and masks pass through the disk.
 
@@ -92,7 +110,6 @@ def propagate_case(
     label = book.read(labelled.version)
     folder = output / safe_name(labelled.case.case_id)
     folder.mkdir(parents=True, exist_ok=True)
-    _clear_remains(folder)
     frames = open_frames(labelled.case, folder)
     if label.masks.shape != frames.shape[1:]:
         raise InputError(
@@ -102,10 +119,12 @@ def propagate_case(
     masks = Spool(frames.shape, np.uint8, folder)
     scores = []
     try:
-        for frame in propagate(model.tracker, segmenter_of(model), frames, label.prompts):
+        for frame in propagate(
+            model.chain, segmenter_of(model), frames, frames.geometry.spacing_mm, label.prompts
+        ):
             masks[frame.index] = frame.objects
             scores.append(scores_of(frame))
-            on_frame()
+            on_frame(len(scores), len(frames))
         (folder / META_NAME).unlink(missing_ok=True)  # of an older label: masks and meta must belong together
         write_indexed_series(folder / MASKS_NAME, masks, frames.geometry)
         write_text_atomically(folder / SCORES_NAME, scores_json(scores))
@@ -130,16 +149,10 @@ def pseudo_label_meta(
         "accepted_frames": list(range(frame_count)),
         "bundle": model.bundle.name,
         "bundle_fingerprint": model.bundle.fingerprint,
-        "tracker": model.tracker.name,
-        "precision": model.tracker.precision,
+        "tracker": model.chain.name,
+        "precision": model.chain.precision,
         "tool_version": cinetrack.__version__,
         "label_folder": labelled.version.folder,
         "label": asdict(labelled.version.meta),
         "prompts": prompts,
     }
-
-
-def _clear_remains(folder: Path) -> None:
-    """Remove what a killed process was writing under temporary names; others' hidden files and folders stay."""
-    for name in (MASKS_NAME, SCORES_NAME, META_NAME):
-        remove_leftovers(folder / name)

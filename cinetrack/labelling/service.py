@@ -11,7 +11,7 @@ import tempfile
 import threading
 import zlib
 from dataclasses import dataclass
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -204,7 +204,7 @@ class LabellingService:
         after = 0 if version is None else version.number
         workspace = Workspace(
             case,
-            self.model.tracker,
+            self.model.chain,
             self.segmenter,
             self._turns,
             after,
@@ -239,7 +239,7 @@ class LabellingService:
             case_id=workspace.case.case_id,
             patient_id=workspace.case.patient_id,
             user=person.name,
-            time=datetime.now(timezone.utc).isoformat(timespec="microseconds"),
+            time=datetime.now(UTC).isoformat(timespec="microseconds"),
             tool_version=cinetrack.__version__,
             frame_count=len(workspace.frames),
             bundle=self.model.bundle.name,

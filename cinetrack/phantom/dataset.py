@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import multiprocessing
-import shutil
-import tempfile
 from collections.abc import Iterator
-from concurrent.futures import ProcessPoolExecutor
+from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -19,8 +17,12 @@ import numpy as np
 from cinetrack.errors import InputError
 from cinetrack.phantom.case import RenderedCase, draw_case
 from cinetrack.phantom.draws import PhantomRequest
+from cinetrack.runs.outputs import check_output_folder
+from cinetrack.runs.processes import process_pool
 from cinetrack.sequence import CineSequence
 from cinetrack.sequence.atomic_write import write_text_atomically
+from cinetrack.sequence.drafts import draft_folder, remove_dead_drafts
+from cinetrack.sequence.json_files import read_json
 from cinetrack.sequence.trackrad_dataset import write_case
 
 PARAMETERS_FILE = "phantom.json"
@@ -51,39 +53,65 @@ def case_generator(seed: int, number: int) -> np.random.Generator:
 def write_phantom_cases(
     root: Path, seed: int, count: int, request: PhantomRequest, labelled: bool = True, workers: int = 1
 ) -> Iterator[WrittenCase]:
-    """Write cases 1 to `count` of a seed below `root`, in order; a case's folder appears when it is complete.
+    """Cases 1 to `count` of a seed below `root`, in order: those that are not there yet are written.
+
+    A case's folder appears when it is complete, so that a run that was stopped goes on where it was.
 
     Raises:
-        InputError: `root` is a file, or a case's folder exists already.
+        InputError: `root` cannot be written to, or has a case of this seed that was not made with these settings.
     """
-    if root.exists() and not root.is_dir():
-        raise InputError(f"{root}: expected a folder to write cases to, found a file")
-    for number in range(1, count + 1):
-        if (folder := root / case_id(seed, number)).exists():
-            raise InputError(
-                f"{folder}: expected no such case yet, found one; remove it or choose another folder or seed"
-            )
+    check_output_folder(root)
+    numbers = range(1, count + 1)
+    written = {number: _written_before(root, seed, request, labelled, number) for number in numbers}
+    missing = [number for number in numbers if written[number] is None]
     write = partial(_write_one, root, seed, request, labelled)
-    if workers == 1:
-        yield from map(write, range(1, count + 1))
-        return
-    # "spawn": forking a process that has loaded OpenCV or torch may inherit locked threads.
-    context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(min(workers, count), context, initializer=cv2.setNumThreads, initargs=(1,)) as pool:
-        yield from pool.map(write, range(1, count + 1))
+    with ExitStack() as stack:
+        if workers == 1 or not missing:
+            made: Iterator[WrittenCase] = map(write, missing)
+        else:
+            pool = stack.enter_context(process_pool(min(workers, len(missing)), cv2.setNumThreads, (1,)))
+            made = pool.map(write, missing)
+        for number in numbers:
+            yield written[number] or next(made)
 
 
-def case_description(case: RenderedCase, seed: int, number: int) -> dict:
-    """What phantom.json holds: the parameters, and per frame the target's known displacement and whether it shows."""
+def case_description(
+    case: RenderedCase, seed: int, number: int, request: PhantomRequest, labelled: bool
+) -> dict[str, Any]:
+    """What phantom.json holds: what was asked for and what was drawn, and per frame the target's known displacement
+    and whether it shows."""
     return {
         "format": FORMAT_VERSION,
         "seed": seed,
         "case": number,
+        "asked_for": asked_for(request, labelled),
         "spacing_mm": SPACING_MM,
         **dataclasses.asdict(case.parameters),
         "displacement_mm": [[round(float(v) * SPACING_MM, 3) for v in step] for step in case.displacement_px],
         "target_visible": [bool(mask.any()) for mask in case.masks[:, 0]],
     }
+
+
+def asked_for(request: PhantomRequest, labelled: bool) -> dict[str, Any]:
+    """All that decides a case beside seed and number, of values that json knows."""
+    values: dict[str, Any] = json.loads(json.dumps(dataclasses.asdict(request)))
+    return {**values, "labelled": labelled}
+
+
+def _written_before(root: Path, seed: int, request: PhantomRequest, labelled: bool, number: int) -> WrittenCase | None:
+    folder = root / case_id(seed, number)
+    if not folder.exists():
+        return None
+    remove_dead_drafts(folder)  # of a run that was killed just after it
+    path = folder / PARAMETERS_FILE
+    found = read_json(path) if path.exists() else None
+    wanted = {"format": FORMAT_VERSION, "seed": seed, "case": number, "asked_for": asked_for(request, labelled)}
+    if not isinstance(found, dict) or any(found.get(key) != value for key, value in wanted.items()):
+        raise InputError(
+            f"{folder}: expected no such case yet, or one that was made with the same settings, found one of others; "
+            "remove it or choose another folder or seed"
+        )
+    return WrittenCase(folder, found["target"]["kind"], found["difficulty"], found["frames"])
 
 
 def _write_one(root: Path, seed: int, request: PhantomRequest, labelled: bool, number: int) -> WrittenCase:
@@ -93,13 +121,9 @@ def _write_one(root: Path, seed: int, request: PhantomRequest, labelled: bool, n
         case.frames, (SPACING_MM, SPACING_MM), parameters.frame_rate_hz, parameters.field_strength_t, parameters.region
     )
     name = case_id(seed, number)
-    root.mkdir(parents=True, exist_ok=True)
-    unfinished = Path(tempfile.mkdtemp(dir=root, prefix=f".{name}."))
-    try:
+    with draft_folder(root / name) as unfinished:
         folder = write_case(unfinished, name, sequence, case.masks[:, 0] if labelled else None)
-        description = json.dumps(case_description(case, seed, number), indent=1)
+        description = json.dumps(case_description(case, seed, number, request, labelled), indent=1)
         write_text_atomically(folder / PARAMETERS_FILE, description + "\n")
         folder.rename(root / name)
-    finally:
-        shutil.rmtree(unfinished, ignore_errors=True)
     return WrittenCase(root / name, parameters.target.kind, parameters.difficulty, parameters.frames)

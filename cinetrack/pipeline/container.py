@@ -10,9 +10,10 @@ from time import perf_counter
 from cinetrack.bundle.lookup import DEFAULT_FOLDER, find_bundle
 from cinetrack.bundle.manifest import has_published_weights
 from cinetrack.pipeline.model import load_model
-from cinetrack.pipeline.prediction_record import Seconds, peak_memory_mb
 from cinetrack.pipeline.track_case import track_whole
-from cinetrack.sequence.grand_challenge import OUTPUT_FILE, check_writable, read_input_folder, write_output
+from cinetrack.runs.outputs import check_output_folder, find_temporary_folder
+from cinetrack.runs.record import Seconds, peak_memory_mb
+from cinetrack.sequence.grand_challenge import OUTPUT_FILE, read_input_folder, write_output
 
 SUPPLY_YOUR_OWN = (
     "to run SAM2.1-Small instead: resources/fetch_sam2.sh, then `cinetrack bundle create --tracker "
@@ -28,7 +29,8 @@ def run(input_folder: Path, output_folder: Path, model_folder: Path | None = Non
     """
     began = perf_counter()
     # All is checked before anything slow: a bad case should not wait for the weights.
-    check_writable(output_folder)
+    check_output_folder(output_folder)
+    find_temporary_folder(instead=output_folder)
     (output_folder / OUTPUT_FILE).unlink(missing_ok=True)  # an earlier case's masks must not pass for this one's
     bundle = find_bundle(model_folder)
     loaded = read_input_folder(input_folder)
@@ -45,17 +47,17 @@ def run(input_folder: Path, output_folder: Path, model_folder: Path | None = Non
     if bundle.folder.resolve() == DEFAULT_FOLDER and not has_published_weights(bundle):
         _say("hint", SUPPLY_YOUR_OWN)
     _say("device", _device_name(model.device))
-    _say("precision", model.tracker.precision)
+    _say("precision", model.chain.precision)
     loading_s = perf_counter() - began
-    tracked = track_whole(loaded.case, model.tracker, model.refiner)
+    tracked = track_whole(loaded.case, model.chain)
     began = perf_counter()
     path = write_output(output_folder, tracked.masks, loaded.geometry)
-    seconds = Seconds(loading_s, tracked.tracking_s, tracked.refining_s, perf_counter() - began)
+    seconds = Seconds(loading_s, tracked.stage_seconds, perf_counter() - began)
     _say("loading", f"{seconds.loading:.2f} s")
-    _say("tracking", f"{seconds.tracking:.2f} s")
-    _say("refining", f"{seconds.refining:.2f} s")
+    for stage, spent in seconds.stages.items():
+        _say(stage, f"{spent:.2f} s")
     _say("writing", f"{seconds.writing:.2f} s")
-    _say("per frame", f"{(seconds.tracking + seconds.refining) / len(sequence):.4f} s")
+    _say("per frame", f"{sum(seconds.stages.values()) / len(sequence):.4f} s")
     _say("peak memory", _peak_memory(model.device))
     _say("output", str(path))
     return 0

@@ -1,7 +1,7 @@
 """Cross-validation: on each fold's held-out patients, the tracker alone against the tracker with that fold's refiner.
 
-Whole sequences go through our pipeline (refiner, hole filling) and the challenge's metrics, as they will in use. The
-tracker's masks are those that `prepare` kept, before any perturbation.
+What is run is the bundle that `cinetrack refiner bundle` would make of the fold with the same settings, on whole
+sequences and with the challenge's metrics, as it will be in use.
 
 The rule for choosing among checkpoints and settings (METHOD: greatest improvement on the challenge's metrics): the
 improvement of `cinetrack.evaluation.improvement`, averaged over folds and trackers. The greatest wins.
@@ -9,52 +9,39 @@ improvement of `cinetrack.evaluation.improvement`, averaged over folds and track
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import json
 import math
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
-from time import perf_counter
-from typing import Any
 
 import numpy as np
-import torch
 
-from cinetrack.bundle import Bundle
+from cinetrack.bundle import Bundle, open_bundle
 from cinetrack.bundle.checksum import sha256_of
-from cinetrack.bundle.loading import refiner_as_set
 from cinetrack.errors import InputError
-from cinetrack.evaluation.case_processes import in_processes
 from cinetrack.evaluation.comparison import Comparison, compare_models
-from cinetrack.evaluation.dataset_evaluation import CasePair, Failure, evaluate_pair
+from cinetrack.evaluation.dataset_evaluation import CaseEvaluation, CasePair, evaluate_pairs
 from cinetrack.evaluation.improvement import improvement_percent, mean_accuracy
 from cinetrack.evaluation.metrics_file import MetricsFile, metrics_document, read_metrics, write_document
-from cinetrack.pipeline.model import Model
-from cinetrack.pipeline.prediction_record import RECORD_NAME, Seconds, is_done, write_record
-from cinetrack.pipeline.track_case import track_whole
-from cinetrack.refinement import refined_in_place
+from cinetrack.pipeline.model import Model, load_model
 from cinetrack.refiner_training.dataset_folders import DatasetFolders, patients_of, read_samples
 from cinetrack.refiner_training.patient_folds import read_folds
-from cinetrack.refiner_training.raw_dataset import labelled_cases, stilled_masks_path
-from cinetrack.refiner_training.recorded_tracker import RecordedTracker
-from cinetrack.refiner_training.trained_model import RefinerSettings, view_of
+from cinetrack.refiner_training.raw_dataset import labelled_cases, read_case_record
+from cinetrack.refiner_training.trained_model import RefinerSettings, bundle_refiner, view_of
 from cinetrack.refiner_training.trained_patients import check_unseen
+from cinetrack.runs.failure import Failure
+from cinetrack.runs.jobs import run_jobs, unfinished
+from cinetrack.runs.prediction import PendingCase, PredictionJob
+from cinetrack.runs.progress import Progress
 from cinetrack.sequence import CaseFiles
-from cinetrack.sequence.grand_challenge import write_output
-from cinetrack.sequence.image_files import read_masks
-from cinetrack.sequence.json_files import read_json
-from cinetrack.tracking.motion_compensation import MotionCompensatedTracker
+from cinetrack.sequence.drafts import draft_folder, remove_dead_drafts
 
-TRACKER_ALONE = "tracker"
-
-
-@dataclass(frozen=True)
-class RecordedSpec:
-    """Stands where a bundle names its tracker: masks that were kept."""
-
-    kind: str = "recorded"
+TRACKER_ALONE, POOLED = "tracker", "all_folds"
 
 
 @dataclass(frozen=True, eq=False)  # a key by identity: the cases hold dictionaries
@@ -80,7 +67,15 @@ class Validation:
 
     def folder(self, output: Path) -> Path:
         """Where its predictions and metrics.json go."""
-        return output / self.tracker / f"fold_{self.fold}" / re.sub(r"[^\w.]+", "_", self.name)
+        return output / self.tracker / f"fold_{self.fold}" / self._plain_name
+
+    def pooled_metrics(self, output: Path) -> Path:
+        """Where the metrics of the same model on the held-out cases of all folds go, beside the folds'."""
+        return output / self.tracker / POOLED / self._plain_name / "metrics.json"
+
+    @property
+    def _plain_name(self) -> str:
+        return re.sub(r"[^\w.]+", "_", self.name)
 
 
 @dataclass(frozen=True)
@@ -97,7 +92,7 @@ def plan_validations(
     models: Path,
     datasets: Sequence[Path],
     candidates: Sequence[RefinerSettings],
-    folds: Sequence[int] | None = None,
+    folds: Sequence[int | str] | None = None,
     trackers: Sequence[str] | None = None,
 ) -> list[Validation]:
     """What there is to run: for each tracker and fold the tracker alone, then every candidate.
@@ -121,107 +116,158 @@ def plan_validations(
     checkpoints = dict.fromkeys(candidate.checkpoint for candidate in candidates)
     trained = _trained_folds(models, len(held_out), list(checkpoints))
     for candidate in candidates:
-        candidate.spec("refiner", (0,), view_of(models))  # raises for a setting out of range
+        candidate.stage((0,), view_of(models))  # raises for a setting out of range
     untrained = sorted(set(folds or ()) - set(trained), key=str)
     if untrained:
-        raise InputError(f"--fold: expected trained folds ({', '.join(map(str, trained))}), found {untrained[0]}")
+        raise InputError(f"--folds: expected trained folds ({', '.join(map(str, trained))}), found {untrained[0]}")
     names = sorted({sample["tracker"] for sample in samples.values()})
     unknown = sorted(set(trackers or ()) - set(names))
     if unknown:
-        raise InputError(f"--tracker: expected names of {', '.join(names)}, found {unknown[0]}")
+        raise InputError(f"--model: expected names of {', '.join(names)}, found {unknown[0]}")
     planned = []
     for tracker in dict.fromkeys(trackers or names):
-        for fold in dict.fromkeys(folds or trained):
+        for fold in (fold for fold in trained if folds is None or fold in folds):
             check_unseen(models / f"fold_{fold}", held_out[fold])
             of_fold = tuple(case for case in cases if case.patient_id in held_out[fold])
             planned += [Validation(tracker, fold, of_fold, settings) for settings in (None, *candidates)]
     return planned
 
 
-def predict(
-    validation: Validation, raw: Path, model_folder: Path, output: Path, device: torch.device, dtype: torch.dtype
-) -> Iterator[str]:
-    """Run a validation's cases, but those that are done; yields each case's id when it is.
+class TrackerBundles:
+    """The bundles that `prepare` tracked with, found by their fingerprint where they lay then, or among those given."""
 
+    def __init__(self, raw: Path, given: Sequence[Path] = ()) -> None:
+        self._raw = raw
+        self._found = {bundle.fingerprint: bundle for bundle in map(open_bundle, given)}
+
+    def of(self, validation: Validation) -> Bundle:
+        """The bundle that has not seen the validation's patients.
+
+        Raises:
+            InputError: its cases were prepared with different bundles, or the bundle is gone.
+        """
+        records = [read_case_record(self._raw, validation.tracker, case.case_id) for case in validation.cases]
+        fingerprints = {record["bundle_fingerprint"] for record in records}
+        if len(fingerprints) != 1:
+            names = ", ".join(case.case_id for case in validation.cases)
+            raise InputError(f"fold {validation.fold}: expected {names} to be prepared with one bundle, found several")
+        (wanted,) = fingerprints
+        folder = records[0].get("bundle_folder")  # older records do not have it
+        if wanted not in self._found and folder is not None and Path(folder).is_dir():
+            bundle = open_bundle(Path(folder))
+            self._found[bundle.fingerprint] = bundle
+        if wanted not in self._found:
+            raise InputError(
+                f"--bundle: expected the bundle {records[0]['bundle']} with which {validation.tracker} was prepared, "
+                f"found it neither there nor where it was then ({folder or 'not noted'})"
+            )
+        return self._found[wanted]
+
+
+def predict(
+    validation: Validation,
+    tracker: Bundle,
+    model_folder: Path,
+    output: Path,
+    device: str,
+    progress: Progress,
+    before: int = 0,
+    after: int = 0,
+) -> list[Failure]:
+    """Run a validation's cases, but those that are done; returns those that failed.
+
+    Args:
+        tracker: the bundle whose tracker it is.
+        before, after: cases of the same progress before these and after them.
     Raises:
-        InputError: masks are missing or of another shape; the predictions there are of another model.
+        OtherModelError: the predictions there are of another model.
     """
     folder = validation.folder(output)
-    settings, refiner, weights, spec = validation.settings, None, "", None
-    if settings is not None:
-        weights = sha256_of(model_folder / f"fold_{validation.fold}" / settings.checkpoint)
-        spec = settings.spec("refiner", (validation.fold,), view_of(model_folder))
-    for case in validation.cases:
-        record_path = raw / "tracked" / validation.tracker / f"{case.case_id}.json"
-        record = read_json(record_path)
-        masks, _ = read_masks(record_path.with_suffix(".mha"))
-        digest = hashlib.sha256(f"{record['bundle_fingerprint']} {weights} {validation.name}".encode()).hexdigest()
-        bundle = Bundle(model_folder, validation.name, RecordedSpec(), None, digest)
-        model = Model(bundle, RecordedTracker(validation.tracker, masks), None, str(device))
-        if not is_done(folder / case.case_id, model):
-            if spec is not None and refiner is None:
-                refiner = refiner_as_set(model_folder, spec, device, dtype)
-            if refiner is not None and spec.region_px is not None:
-                stilled, _ = read_masks(stilled_masks_path(record_path))
-                in_place = MotionCompensatedTracker(RecordedTracker(validation.tracker, stilled))
-                tracker = refined_in_place(in_place, refiner, spec.region_px, spec.outline_weight)
-                ready = replace(model, tracker=tracker)
-            else:
-                ready = replace(model, refiner=refiner)
-            _predict_case(case, folder / case.case_id, ready, masks.shape, record["tracking_s"])
-        yield case.case_id
+    weights = ""
+    if validation.settings is not None:
+        weights = sha256_of(model_folder / f"fold_{validation.fold}" / validation.settings.checkpoint)
+    digest = hashlib.sha256(f"{tracker.fingerprint} {weights} {validation.name}".encode()).hexdigest()
+    jobs = [
+        PredictionJob(PendingCase(case.case_id, case.read_case), folder / case.case_id, validation.name, digest)
+        for case in validation.cases
+    ]
+    pending = unfinished(jobs)
+    if not pending:
+        remove_dead_drafts(folder / "bundle")  # of a run that was killed after its last case
+        return []
+    with draft_folder(folder / "bundle") as draft, _ready(validation, tracker, model_folder, draft, device) as model:
+        named = dataclasses.replace(model.bundle, name=validation.name, fingerprint=digest)
+        done = len(jobs) - len(pending)
+        return run_jobs(pending, dataclasses.replace(model, bundle=named), progress, before + done, after)
 
 
-def _predict_case(case: CaseFiles, folder: Path, model: Model, shape: tuple[int, ...], tracking_s: float) -> None:
-    """Write a case's masks and record. `tracking_s`: seconds when the masks were made; playing them back takes none."""
-    began = perf_counter()
-    loaded = case.read_case()
-    found = loaded.case.sequence.frames.shape
-    if found != shape:
-        raise InputError(f"{case.series_path}: expected the frames that were prepared, {shape}, found {found}")
-    loading_s = perf_counter() - began
-    tracked = track_whole(loaded.case, model.tracker, model.refiner)
-    tracked.tracking_s = tracking_s
-    (folder / RECORD_NAME).unlink(missing_ok=True)
-    began = perf_counter()
-    write_output(folder, tracked.masks, loaded.geometry)
-    seconds = Seconds(loading_s, tracking_s, tracked.refining_s, perf_counter() - began)
-    write_record(folder, case.case_id, model, tracked, seconds)
+@contextmanager
+def _ready(validation: Validation, tracker: Bundle, model_folder: Path, draft: Path, device: str) -> Iterator[Model]:
+    """The model to judge: the tracker alone, or the bundle that its users would make."""
+    bundle = dataclasses.replace(tracker, method=tracker.method.tracker())
+    if validation.settings is not None:
+        made = draft / "bundle"
+        bundle = bundle_refiner(model_folder, [validation.fold], validation.settings, str(tracker.folder), made)
+    yield load_model(bundle, device)
 
 
-def score(validation: Validation, output: Path, workers: int | None = None) -> tuple[MetricsFile, list[Failure]]:
+def score(
+    validation: Validation, output: Path, unpredicted: Sequence[Failure] = (), workers: int | None = None
+) -> tuple[list[CaseEvaluation], list[Failure]]:
     """Score a validation's predictions and write its metrics.json.
 
+    Args:
+        unpredicted: its cases without prediction.
     Returns:
-        The metrics, and the cases that could not be scored.
+        The scored cases, and those that could not be scored.
     Raises:
         InputError: none could.
     """
     folder = validation.folder(output)
-    pairs = [CasePair(case.case_id, folder / case.case_id, case) for case in validation.cases]
-    evaluations, failures = [], []
-    for pair, outcome in zip(pairs, in_processes(evaluate_pair, pairs, workers)):
-        if isinstance(outcome, InputError):
-            failures.append(Failure(pair.case_id, str(outcome)))
-        else:
-            evaluations.append(outcome)
+    missing = {failure.case_id for failure in unpredicted}
+    pairs = [
+        CasePair(case.case_id, folder / case.case_id, case) for case in validation.cases if case.case_id not in missing
+    ]
+    evaluations, unscored = evaluate_pairs(pairs, workers)
+    failures = [*unpredicted, *unscored]
     if not evaluations:
         raise InputError(f"{folder}: expected a case that can be scored, found {failures[0].error}")
     write_document(folder / "metrics.json", metrics_document(evaluations, failures))
-    return read_metrics(folder / "metrics.json", validation.name), failures
+    return evaluations, failures
 
 
-def compare(scores: Mapping[Validation, MetricsFile], seed: int = 0) -> dict[str, Comparison]:
-    """For each tracker, the tracker alone and every candidate over all folds: each case once, by the fold that held it
-    out."""
-    comparisons = {}
-    for tracker in dict.fromkeys(validation.tracker for validation in scores):
-        pooled: dict[str, dict[str, Any]] = {}
-        for validation, metrics in scores.items():
-            if validation.tracker == tracker:
-                pooled.setdefault(validation.name, {}).update(metrics.results)
-        comparisons[tracker] = compare_models([MetricsFile(name, rows) for name, rows in pooled.items()], seed)
-    return comparisons
+def write_pooled(
+    scored: Mapping[Validation, tuple[list[CaseEvaluation], list[Failure]]], output: Path
+) -> dict[str, list[MetricsFile]]:
+    """Write one metrics.json for each tracker and model over all folds: each case once, by the fold that held it out.
+
+    Returns:
+        For each tracker, the metrics of the tracker alone and of every candidate.
+    """
+    pooled: dict[str, list[MetricsFile]] = {}
+    for validation in scored:
+        path = validation.pooled_metrics(output)
+        if any(metrics.name == validation.name for metrics in pooled.get(validation.tracker, [])):
+            continue
+        same = [found for other, found in scored.items() if other.pooled_metrics(output) == path]
+        evaluations = sorted((one for found, _ in same for one in found), key=lambda one: one.case_id)
+        write_document(path, metrics_document(evaluations, [failure for _, failures in same for failure in failures]))
+        pooled.setdefault(validation.tracker, []).append(read_metrics(path, validation.name))
+    return pooled
+
+
+def compare(pooled: Mapping[str, Sequence[MetricsFile]], seed: int = 0) -> dict[str, Comparison]:
+    """For each tracker, the tracker alone and every candidate over all folds."""
+    return {tracker: compare_models(list(metrics), seed) for tracker, metrics in pooled.items()}
+
+
+def metrics_of(
+    scored: Mapping[Validation, tuple[list[CaseEvaluation], list[Failure]]], output: Path
+) -> dict[Validation, MetricsFile]:
+    """What `score` wrote, fold by fold."""
+    return {
+        validation: read_metrics(validation.folder(output) / "metrics.json", validation.name) for validation in scored
+    }
 
 
 def rank_candidates(scores: Mapping[Validation, MetricsFile]) -> list[Candidate]:
@@ -230,8 +276,9 @@ def rank_candidates(scores: Mapping[Validation, MetricsFile]) -> list[Candidate]
     gains: dict[RefinerSettings, dict[str, dict[str, float]]] = {}
     for validation, metrics in scores.items():
         if validation.settings is not None:
-            baseline = baselines[validation.tracker, validation.fold]
-            before, after = (mean_accuracy(found.results.values()) for found in (baseline, metrics))
+            baseline = baselines[validation.tracker, validation.fold].results
+            both = sorted(baseline.keys() & metrics.results.keys())  # a case may have failed with one of the two
+            before, after = (mean_accuracy([rows[case] for case in both]) for rows in (baseline, metrics.results))
             gain = improvement_percent(before, after)
             gains.setdefault(validation.settings, {}).setdefault(validation.tracker, {})[str(validation.fold)] = gain
     ranked = []
@@ -246,12 +293,7 @@ def ranking_document(ranked: Sequence[Candidate]) -> str:
     rows = [
         {
             "settings": str(candidate.settings),
-            "checkpoint": candidate.settings.checkpoint,
-            "tile_step_size": candidate.settings.tile_step_size,
-            "mirroring": candidate.settings.mirroring,
-            "reach_px": candidate.settings.reach_px,
-            "confidence": candidate.settings.confidence,
-            "outline_weight": candidate.settings.outline_weight,
+            **dataclasses.asdict(candidate.settings),
             "improvement_percent": candidate.improvement if math.isfinite(candidate.improvement) else None,
             "by_tracker_and_fold": candidate.by_fold,
         }

@@ -1,43 +1,52 @@
-"""Track labelled cases with every tracker, each model loaded once; one bad case does not stop the rest."""
+"""Track labelled cases with every tracker, each model loaded once."""
 
 from __future__ import annotations
 
-import logging
-import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from cinetrack.bundle import Bundle
-from cinetrack.errors import InputError
 from cinetrack.pipeline.model import Model, load_model
-from cinetrack.pipeline.predict_dataset import Failure
-from cinetrack.pipeline.shard import Shard, this_shard
 from cinetrack.refiner_training.mask_sources import MaskSource
 from cinetrack.refiner_training.patient_folds import Folds
 from cinetrack.refiner_training.raw_dataset import MaskSettings, is_prepared, prepare_case
+from cinetrack.runs.failure import Failure
+from cinetrack.runs.jobs import OnFrame, run_jobs, unfinished
+from cinetrack.runs.progress import Progress
 from cinetrack.sequence import CaseFiles
-
-logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
-class Job:
+class PreparationJob:
     """A case to track, and the bundle that has not seen its patient."""
 
     case: CaseFiles
     source: MaskSource
     bundle: Bundle
+    raw: Path
+    settings: MaskSettings
 
     @property
     def name(self) -> str:
+        """The case and the tracker."""
         return f"{self.case.case_id} ({self.source.name})"
 
+    def is_done(self) -> bool:
+        """Whether the masks of this very tracker are there, perturbed and biased as wanted."""
+        return is_prepared(self.raw, self.case, self.source, self.bundle.fingerprint, self.settings)
 
-def jobs_of(cases: Sequence[CaseFiles], sources: Sequence[MaskSource], folds: Folds) -> list[Job]:
+    def do(self, model: Model, on_frame: OnFrame) -> None:
+        """Track and write."""
+        prepare_case(self.raw, self.case, self.source, model, self.settings)
+
+
+def jobs_of(
+    cases: Sequence[CaseFiles], sources: Sequence[MaskSource], folds: Folds, raw: Path, settings: MaskSettings
+) -> list[PreparationJob]:
     """Every case with every source, those of one bundle together."""
     return [
-        Job(case, source, bundle)
+        PreparationJob(case, source, bundle, raw, settings)
         for source in sources
         for bundle in source.bundles
         for case in cases
@@ -45,44 +54,22 @@ def jobs_of(cases: Sequence[CaseFiles], sources: Sequence[MaskSource], folds: Fo
     ]
 
 
-def do_jobs(
-    jobs: Sequence[Job], raw: Path, settings: MaskSettings, device: str = "auto", overwrite: bool = False
-) -> Iterator[tuple[Job, Failure | None]]:
-    """Do what is not done yet; yields each job when it is done, with why it failed where it did.
+def prepare(
+    jobs: Sequence[PreparationJob], progress: Progress, device: str = "auto", overwrite: bool = False
+) -> list[Failure]:
+    """Do what is not done yet; returns what failed.
 
     Raises:
-        InputError: there are masks of another bundle or perturbation, or a bundle cannot be loaded.
+        OtherModelError: there are masks of another bundle or perturbation.
+        InputError: a bundle cannot be loaded.
     """
-    done = [
-        not overwrite and is_prepared(raw, job.case, job.source, job.bundle.fingerprint, settings) for job in jobs
-    ]  # all of them first: what must not mix is found before hours of tracking
-    model: Model | None = None
-    for job, is_done in zip(jobs, done):
-        if is_done:
-            yield job, None
-            continue
-        if model is None or model.bundle is not job.bundle:
-            unrefined = load_model(replace(job.bundle, refiner=None), device)
-            model = replace(unrefined, bundle=job.bundle)
-        try:
-            prepare_case(raw, job.case, job.source, model, settings)
-            yield job, None
-        except InputError as error:
-            yield job, Failure(job.name, str(error), is_input=True)
-        except Exception as error:
-            logger.exception("%s: failed", job.name)
-            yield job, Failure(job.name, f"{type(error).__name__}: {error}", is_input=False)
-
-
-def shard_of(text: str | None) -> Shard:
-    """The share named as I/N, counted from 0, else torchrun's or srun's.
-
-    Raises:
-        InputError: not of that form, or I not below N.
-    """
-    if text is None:
-        return this_shard()
-    match = re.fullmatch(r"(\d+)/(\d+)", text)
-    if not match or int(match[1]) >= int(match[2]):
-        raise InputError(f"--shard: expected I/N with I from 0 to N - 1, found {text}")
-    return Shard(int(match[1]), int(match[2]))
+    pending = unfinished(jobs, overwrite)
+    failures: list[Failure] = []
+    done = 0
+    for bundle in {id(job.bundle): job.bundle for job in pending}.values():
+        # An nnU-Net is taught on masks as the tracker makes them, holes and all.
+        model = load_model(bundle, device, replace(bundle.method.tracker(), postprocessing=()))
+        of_bundle = [job for job in pending if job.bundle is bundle]
+        failures += run_jobs(of_bundle, model, progress, done, len(pending) - done - len(of_bundle))
+        done += len(of_bundle)
+    return failures

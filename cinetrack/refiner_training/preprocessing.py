@@ -6,17 +6,16 @@ files of all samples there (`raw_dataset`), so that the time would grow with the
 
 from __future__ import annotations
 
-import multiprocessing
 import shutil
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures import as_completed
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from typing import Any
 
-from tqdm import tqdm
-
 from cinetrack.refiner_training.dataset_folders import DatasetFolders
 from cinetrack.refiner_training.nnunet import DefaultPreprocessor, PlansManager
+from cinetrack.runs.processes import process_pool
+from cinetrack.runs.progress import Progress
 from cinetrack.sequence.json_files import read_json
 
 
@@ -44,12 +43,8 @@ def preprocess_dataset(folders: DatasetFolders, plans_name: str, configuration: 
     output = folders.preprocessed / plans.get_configuration(configuration).data_identifier
     shutil.rmtree(output, ignore_errors=True)
     output.mkdir(parents=True)
-    with ProcessPoolExecutor(
-        processes,
-        mp_context=multiprocessing.get_context("spawn"),
-        initializer=_share,
-        initargs=(_Shared(plans, configuration, dataset_json),),
-    ) as pool:
+    shared = _Shared(plans, configuration, dataset_json)
+    with process_pool(processes, _share, (shared,)) as pool, Progress("sample") as progress:
         running = [
             pool.submit(
                 _preprocess,
@@ -60,11 +55,12 @@ def preprocess_dataset(folders: DatasetFolders, plans_name: str, configuration: 
             for name, files in samples.items()
         ]
         try:
-            for done in tqdm(as_completed(running), "preprocessing", len(running)):
+            for number, done in enumerate(as_completed(running), 1):
                 done.result()
+                progress(number, len(running), "preprocessing")
         except BrokenProcessPool:
             raise RuntimeError(
-                "preprocessing: a process was killed, most likely for want of memory; lower --num-processes"
+                "preprocessing: a process was killed, most likely for want of memory; lower --workers"
             ) from None
         except BaseException:
             pool.shutdown(cancel_futures=True)

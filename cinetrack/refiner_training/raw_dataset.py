@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 import math
 import shutil
-import tempfile
 import zlib
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -19,23 +18,26 @@ from typing import Any
 import cv2
 import numpy as np
 
-from cinetrack.bundle.refiner_spec import REGION_KEY
 from cinetrack.errors import InputError
 from cinetrack.pipeline.model import Model
+from cinetrack.pipeline.track_case import track_whole
+from cinetrack.refinement.settings import REGION_KEY
 from cinetrack.refiner_training.mask_perturbation import perturb_masks
 from cinetrack.refiner_training.mask_sources import MaskSource
-from cinetrack.refiner_training.masks_in_place import masks_in_place
 from cinetrack.refiner_training.outline_bias import biased, outline_bias
 from cinetrack.refiner_training.patient_folds import Folds, splits_of, write_folds
-from cinetrack.refiner_training.recorded_tracker import tracker_masks
-from cinetrack.sequence import CaseFiles, find_cases
-from cinetrack.sequence.atomic_write import write_text_atomically
-from cinetrack.sequence.image_files import image_facts, write_masks
+from cinetrack.runs.case_list import find_readable_cases
+from cinetrack.runs.failure import Failure
+from cinetrack.runs.jobs import OtherModelError
+from cinetrack.sequence import CaseFiles
+from cinetrack.sequence.atomic_write import atomic_folder, write_text_atomically
+from cinetrack.sequence.image_files import image_facts
 from cinetrack.sequence.intensity import min_max_8bit
 from cinetrack.sequence.json_files import read_json
 from cinetrack.sequence.trackrad_dataset import check_each_once
-from cinetrack.tracking.protocol import MaskPrompt
+from cinetrack.tracking.prompts import MaskPrompt
 from cinetrack.tracking.region import Region, check_region
+from cinetrack.tracking.stabilisation.stabiliser import stabilised_clip
 
 # METHOD: the paper's names; nnU-Net normalises channels of unknown names by their z-score.
 IMAGE_CHANNEL, MASK_CHANNEL = "raw_image", "suggested_mask"
@@ -98,35 +100,49 @@ def labelled_cases(datasets: Sequence[Path]) -> list[CaseFiles]:
     """The cases with labels of every frame.
 
     Raises:
-        InputError: a dataset has none, or two datasets have cases of one name.
+        InputError: a dataset has none, two datasets have cases of one name, or a patient's folder cannot be read.
     """
+    found, unreadable = readable_labelled_cases(datasets)
+    if unreadable:
+        raise InputError(unreadable[0].error)
+    return found
+
+
+def readable_labelled_cases(datasets: Sequence[Path]) -> tuple[list[CaseFiles], list[Failure]]:
+    """The same, and a failure for every patient whose folder cannot be read, where that need not be the end."""
     found: list[CaseFiles] = []
+    failures: list[Failure] = []
     for dataset in datasets:
-        labelled = [case for case in find_cases(dataset) if case.labels_path is not None]
-        if not labelled:
+        cases, unreadable = find_readable_cases(dataset)
+        labelled = [case for case in cases if case.labels_path is not None]
+        if not labelled and not unreadable:
             raise InputError(f"{dataset}: expected cases with targets/<patient>_labels.mha, found none")
         found += labelled
+        failures += unreadable
     check_each_once(found)
-    return found
+    return found, failures
 
 
 def is_prepared(raw: Path, case: CaseFiles, source: MaskSource, fingerprint: str, settings: MaskSettings) -> bool:
     """Whether a case's masks of this very tracker are there.
 
     Raises:
-        InputError: there are masks of another bundle, or perturbed otherwise; they must not mix.
+        OtherModelError: there are masks of another bundle, or perturbed otherwise; they must not mix.
     """
     path = _record_path(raw, source.name, case.case_id)
     if not path.exists():
         return False
-    record = read_json(path)
+    try:
+        record = read_json(path)
+    except InputError:
+        return False
     wanted = {"bundle_fingerprint": fingerprint, **asdict(settings)}
     if not settings.perturb and settings.outline_bias_px is None:
         del wanted["seed"]  # it then decides the folds alone
     found = {key: record.get(key) if isinstance(record, dict) else None for key in wanted}
     if found != wanted:
         key = next(key for key in wanted if found[key] != wanted[key])
-        raise InputError(
+        raise OtherModelError(
             f"{path}: expected masks made with {key} {wanted[key]}, found {found[key]}; "
             "choose another output or dataset id, or pass --overwrite"
         )
@@ -143,16 +159,14 @@ def prepare_case(raw: Path, case: CaseFiles, source: MaskSource, model: Model, s
     labels = case.read_labels()
     record_path = _record_path(raw, source.name, case.case_id)
     if settings.region_px is None:
-        masks, tracking_s = tracker_masks(loaded.case, model.tracker)
-        shown = masks
-    else:
-        in_place = masks_in_place(loaded.case, labels, model.tracker)
-        masks, tracking_s = in_place.masks, in_place.tracking_s
-        write_masks(stilled_masks_path(record_path), in_place.stilled_masks, loaded.geometry)
-        region = Region.around(MaskPrompt(loaded.case.first_mask), settings.region_px, frames.shape[1:])
+        shown = track_whole(loaded.case, model.chain).masks
+    else:  # a source: it is shown the outline, which keeps its place on stabilised frames
+        outline = loaded.case.first_mask
+        still, still_labels = stabilised_clip(frames, labels[:, None], outline)
+        region = Region.around(MaskPrompt(outline), settings.region_px, frames.shape[1:])
         frames, labels, shown = (
             np.stack([region.cut(image) for image in images])
-            for images in (in_place.stilled_frames, in_place.stilled_labels, in_place.stilled_masks)
+            for images in (still, still_labels[:, 0], np.repeat(outline[None], len(still), axis=0))
         )
         if settings.outline_bias_px is not None:
             habit = outline_bias(shown[0], settings.outline_bias_px, settings.generator(case.case_id))
@@ -162,16 +176,15 @@ def prepare_case(raw: Path, case: CaseFiles, source: MaskSource, model: Model, s
     write_pngs(raw / "frames" / case.case_id, np.stack([min_max_8bit(frame) for frame in frames]))
     write_pngs(raw / "labels" / case.case_id, labels.astype(np.uint8))
     write_pngs(raw / "masks" / source.name / case.case_id, perturbed.astype(np.uint8))
-    write_masks(record_path.with_suffix(".mha"), masks, loaded.geometry)
     record = {
         "case": case.case_id,
         "patient": case.patient_id,
         "tracker": source.name,
         "bundle": model.bundle.name,
         "bundle_fingerprint": model.bundle.fingerprint,
+        "bundle_folder": str(model.bundle.folder.absolute()),
         "device": model.device,
         "frames": len(frames),
-        "tracking_s": tracking_s,
         **asdict(settings),
         "episodes": [asdict(episode) for episode in episodes],
     }
@@ -252,23 +265,21 @@ def sample_files(case_id: str, tracker: str, frame: int, window: int, keep_first
 
 def write_pngs(folder: Path, images: np.ndarray) -> None:
     """Write (T, H, W) uint8 images as 0000.png, 0001.png, ...; the folder appears when all are written."""
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    temporary = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name}."))
-    try:
+    with atomic_folder(folder) as temporary:
         for index, image in enumerate(images):
             path = temporary / f"{index:04d}.png"
             if not cv2.imwrite(str(path), image):
                 raise OSError(f"{path}: could not be written")
-        temporary.chmod(0o755)
         shutil.rmtree(folder, ignore_errors=True)
-        temporary.rename(folder)
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
 
 
-def stilled_masks_path(record_path: Path) -> Path:
-    """Where the masks on motion-compensated frames are kept, beside those on the frames as they are."""
-    return record_path.with_name(f"{record_path.stem}_stilled.mha")
+def read_case_record(raw: Path, tracker: str, case_id: str) -> dict[str, Any]:
+    """What `prepare_case` noted of a case. Raises InputError where there is nothing."""
+    path = _record_path(raw, tracker, case_id)
+    record = read_json(path)
+    if not isinstance(record, dict) or not isinstance(record.get("bundle_fingerprint"), str):
+        raise InputError(f"{path}: expected the record of a prepared case, found something else")
+    return record
 
 
 def _record_path(raw: Path, tracker: str, case_id: str) -> Path:

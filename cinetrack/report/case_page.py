@@ -21,10 +21,13 @@ from cinetrack.evaluation.centroid import centroids
 from cinetrack.evaluation.dataset_evaluation import CasePair, evaluate_pair, observer_failures
 from cinetrack.evaluation.dose import d98
 from cinetrack.evaluation.metric_names import ACCURACY, DICE, DISTANCES, millimetre_key
-from cinetrack.evaluation.prediction_folder import PredictionLog, read_log, read_prediction
+from cinetrack.evaluation.prediction_folder import read_prediction
 from cinetrack.evaluation.truth import read_observers, read_truth
+from cinetrack.gating.dataset_gating import gated_case
 from cinetrack.report.frame_sheets import frame_sheets, windowed_8bit
+from cinetrack.report.gating_section import gating_section
 from cinetrack.report.outlines import outlines
+from cinetrack.runs.record import PredictionRecord, read_record
 from cinetrack.sequence import CaseFiles
 from cinetrack.sequence.image_files import read_series
 
@@ -50,16 +53,16 @@ def case_page(request: PageRequest) -> dict[str, Any]:
         InputError: a file that is missing or unusable, or shapes that differ.
     """
     masks, geometry = read_prediction(request.prediction)
-    log = read_log(request.prediction)
-    labelled = request.case is not None and request.case.labels_path is not None
-    evaluation = evaluate_pair(CasePair(request.case_id, request.prediction, request.case)) if labelled else None
+    record = read_record(request.prediction)
+    labelled = request.case if request.case is not None and request.case.labels_path is not None else None
+    evaluation = None if labelled is None else evaluate_pair(CasePair(request.case_id, request.prediction, labelled))
     shown = np.arange(0, len(masks), math.ceil(len(masks) / MOST_FRAMES))
     series = {"prediction": masks}
     spacing_mm = geometry.spacing_mm
-    if evaluation is not None:
-        truth = read_truth(request.case)
+    if labelled is not None and evaluation is not None:
+        truth = read_truth(labelled)
         series["truth"] = truth.masks
-        for name, labels in read_observers(request.case, truth.masks.shape):
+        for name, labels in read_observers(labelled, truth.masks.shape):
             if isinstance(labels, np.ndarray) and name in evaluation.observers:
                 series[f"observer {name}"] = labels
         spacing_mm = truth.spacing_mm
@@ -70,13 +73,18 @@ def case_page(request: PageRequest) -> dict[str, Any]:
         "frames": len(masks),
         "shown": shown.tolist(),
         "spacing_mm": spacing_mm,
-        "facts": _facts(request.case, log),
-        "sheets": _sheets(request, shown, masks.shape) if request.case is not None else None,
+        "facts": _facts(request.case, record),
+        "sheets": None if request.case is None else _sheets(request.case, request, shown, masks.shape),
         "outlines": {name: [_flat(mask) for mask in some[shown]] for name, some in series.items()},
         "traces": {name: _trace(some, first, spacing_mm) for name, some in series.items()},
-        "object_score": log.object_score or None,
-        "summary": _summary(masks, first, spacing_mm, log),
+        "object_score": record.object_score or None,
+        "summary": _summary(masks, first, spacing_mm, record),
     }
+    if request.case is not None and len(masks) > 1:
+        true_masks = series.get("truth")
+        rate = request.case.frame_rate_hz()
+        gated = gated_case(request.case_id, masks, spacing_mm, rate, record.object_score, true_masks)
+        page["gating"] = None if gated is None else gating_section(gated)
     if evaluation is not None:
         observers = list(evaluation.observers.values())
         page |= {
@@ -96,8 +104,8 @@ def overview_row(page: Mapping[str, Any]) -> dict[str, Any]:
     return {key: page[key] for key in keys if key in page}
 
 
-def _facts(case: CaseFiles | None, log: PredictionLog) -> dict[str, Any]:
-    facts: dict[str, Any] = {"tracker": log.tracker, "bundle": log.bundle, "seconds": log.total_seconds}
+def _facts(case: CaseFiles | None, record: PredictionRecord) -> dict[str, Any]:
+    facts: dict[str, Any] = {"tracker": record.tracker, "bundle": record.bundle, "seconds": record.total_seconds}
     if case is not None:
         facts |= {
             "region": case.region(),
@@ -107,9 +115,9 @@ def _facts(case: CaseFiles | None, log: PredictionLog) -> dict[str, Any]:
     return facts
 
 
-def _sheets(request: PageRequest, shown: np.ndarray, shape: tuple[int, ...]) -> dict[str, Any]:
-    request.case.check()
-    frames, _ = read_series(request.case.series_path)
+def _sheets(case: CaseFiles, request: PageRequest, shown: np.ndarray, shape: tuple[int, ...]) -> dict[str, Any]:
+    case.check()
+    frames, _ = read_series(case.series_path)
     if frames.shape != shape:
         raise InputError(
             f"{request.prediction}: expected a prediction of the series' {frames.shape} (frames, rows, columns), "
@@ -122,34 +130,34 @@ def _flat(mask: np.ndarray) -> list[list[int]]:
     return [line.ravel().tolist() for line in outlines(mask)]
 
 
-def _trace(masks: np.ndarray, first: np.ndarray, spacing_mm: tuple[float, float]) -> dict[str, list]:
+def _trace(masks: np.ndarray, first: np.ndarray, spacing_mm: tuple[float, float]) -> dict[str, list[Any]]:
     moved = (centroids(masks) - first) * spacing_mm
     area = np.count_nonzero(masks, axis=(1, 2)) * spacing_mm[0] * spacing_mm[1] / 100
     return {"si": _numbers(moved[:, 0]), "ap": _numbers(moved[:, 1]), "area": _numbers(area)}
 
 
 def _summary(
-    masks: np.ndarray, first: np.ndarray, spacing_mm: tuple[float, float], log: PredictionLog
+    masks: np.ndarray, first: np.ndarray, spacing_mm: tuple[float, float], record: PredictionRecord
 ) -> dict[str, float | None]:
     """What can be said of a prediction without truth, for sorting."""
     moved = (centroids(masks) - first) * spacing_mm
     known = moved[~np.isnan(moved).any(axis=1)]
-    scores = [score for score in log.object_score if score is not None]
+    scores = [score for score in record.object_score if score is not None]
     return {
         "empty": int(len(masks) - len(known)),
         "si_range_mm": float(np.ptp(known[:, 0])) if len(known) else None,
         "ap_range_mm": float(np.ptp(known[:, 1])) if len(known) else None,
         "lowest_score": min(scores) if scores else None,
-        "seconds_a_frame": log.total_seconds / len(masks) if log.total_seconds else None,
+        "seconds_a_frame": record.total_seconds / len(masks) if record.total_seconds else None,
     }
 
 
-def _scored(metrics: CaseMetrics) -> dict[str, list]:
+def _scored(metrics: CaseMetrics) -> dict[str, list[Any]]:
     frames = metrics.frames
     return {"frame": frames.frames.tolist(), **{key: _numbers(frames.values[key]) for key in FRAME_SERIES}}
 
 
-def _band(observers: list[CaseMetrics]) -> dict[str, list] | None:
+def _band(observers: list[CaseMetrics]) -> dict[str, list[Any]] | None:
     """The best and the worst observer of every labelled frame."""
     if not observers:
         return None
@@ -166,7 +174,7 @@ def _dose(metrics: CaseMetrics) -> dict[str, Any]:
     levels = np.linspace(0, 1, 101)
     planned = metrics.planned.astype(np.float32)
 
-    def volume(dose: np.ndarray) -> list:
+    def volume(dose: np.ndarray) -> list[float | None]:
         # A hair below each level: a mean of k of n frames is no exact number.
         return _numbers((dose[metrics.target][None, :] >= levels[:, None] - 1e-6).mean(axis=1))
 

@@ -71,10 +71,7 @@ def write_overlay(path: Path, sequence: CineSequence, masks: Mapping[str, np.nda
     Raises:
         InputError: another ending, or a series of masks of another shape than the frames.
     """
-    write = WRITERS.get(path.suffix.lower())
-    if write is None:
-        endings = ", ".join(WRITERS)
-        raise InputError(f"{path}: expected a file name that ends in {endings}, found {path.suffix or 'none'}")
+    check_ending(path)
     for name, series in masks.items():
         if series.shape != sequence.frames.shape:
             raise InputError(
@@ -82,7 +79,14 @@ def write_overlay(path: Path, sequence: CineSequence, masks: Mapping[str, np.nda
                 f"found {series.shape}"
             )
     with atomic_path(path) as temporary:
-        write(temporary, sequence, masks)
+        WRITERS[path.suffix.lower()](temporary, sequence, masks)
+
+
+def check_ending(path: Path) -> None:
+    """Raise InputError where a name's ending tells none of the formats."""
+    if path.suffix.lower() not in WRITERS:
+        endings = ", ".join(WRITERS)
+        raise InputError(f"{path}: expected a file name that ends in {endings}, found {path.suffix or 'none'}")
 
 
 def _write_mp4(path: Path, sequence: CineSequence, masks: Mapping[str, np.ndarray]) -> None:
@@ -94,6 +98,7 @@ def _write_mp4(path: Path, sequence: CineSequence, masks: Mapping[str, np.ndarra
             if not writer.isOpened():
                 raise InputError("this OpenCV cannot write VP9 films; .gif and .png need no encoder")
         writer.write(cv2.cvtColor(picture, cv2.COLOR_RGB2BGR))
+    assert writer is not None  # a sequence has at least one frame
     writer.release()
     check_film(path, len(sequence))
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from importlib import resources
 from pathlib import Path
@@ -16,28 +16,33 @@ from typing import Any
 
 import cinetrack
 from cinetrack.errors import InputError
-from cinetrack.evaluation.case_processes import in_processes
-from cinetrack.evaluation.dataset_evaluation import Failure
 from cinetrack.evaluation.metric_names import ACCURACY, DISTANCES, millimetre_key
 from cinetrack.evaluation.prediction_folder import find_predictions
 from cinetrack.report.case_page import PageRequest, case_page, overview_row
-from cinetrack.sequence import find_cases
+from cinetrack.runs.case_list import find_readable_cases
+from cinetrack.runs.failure import Failure
+from cinetrack.runs.processes import in_processes
 from cinetrack.sequence.atomic_write import write_text_atomically
 
 IMAGE_BUDGET_BYTES = 50_000_000  # of all cases; a third more as base64, so that 50 cases stay below 100 MB
 MOST_BYTES_A_CASE = 4_000_000
 
-_PAGE, _STYLE, _SCRIPTS = "report.html", "report.css", ("charts.js", "player.js", "dose.js", "report.js")
+_PAGE, _STYLE, _SCRIPTS = "report.html", "report.css", ("charts.js", "player.js", "dose.js", "gate.js", "report.js")
 
 
 def write_report(
-    predictions: Path, dataset: Path | None, output: Path, workers: int | None = None
+    predictions: Path,
+    dataset: Path | None,
+    output: Path,
+    workers: int | None = None,
+    on_case: Callable[[int, int], None] = lambda done, total: None,
 ) -> tuple[list[str], list[Failure]]:
     """Write a report of a folder of predictions.
 
     Args:
         dataset: the cases' images, and their labels where there are any; None shows the predictions alone.
         workers: processes; by default one for each core.
+        on_case: told how many pages are written, and how many there are.
     Returns:
         The names of the cases shown, and those that could not be.
     Raises:
@@ -45,9 +50,9 @@ def write_report(
     """
     requests, failures = _requests(predictions, dataset)
     rows = []
-    for request, page in zip(requests, in_processes(case_page, requests, workers)):
-        if isinstance(page, InputError):
-            failures.append(Failure(request.case_id, str(page)))
+    for request, page in in_processes(case_page, requests, lambda request: request.case_id, workers, on_case):
+        if isinstance(page, Failure):
+            failures.append(page)
             continue
         failures += [Failure(request.case_id, error) for error in page.pop("left_out", [])]
         write_text_atomically(output / "cases" / f"{request.case_id}.js", f"showCase({_json(page)});\n")
@@ -60,10 +65,11 @@ def write_report(
 
 
 def _requests(predictions: Path, dataset: Path | None) -> tuple[list[PageRequest], list[Failure]]:
-    cases = {case.case_id: case for case in find_cases(dataset)} if dataset is not None else {}
+    listed, failures = find_readable_cases(dataset) if dataset is not None else ([], [])
+    cases = {case.case_id: case for case in listed}
     found = find_predictions(predictions, only_case=next(iter(cases), "prediction") if len(cases) < 2 else None)
     budget = min(MOST_BYTES_A_CASE, IMAGE_BUDGET_BYTES // len(found))
-    failures = [
+    failures += [
         Failure(name, f"{predictions / name}: expected a prediction for the labelled case {name}, found none")
         for name, case in sorted(cases.items())
         if name not in found and case.labels_path is not None
@@ -71,6 +77,8 @@ def _requests(predictions: Path, dataset: Path | None) -> tuple[list[PageRequest
     requests = []
     for name, folder in sorted(found.items()):
         if dataset is not None and name not in cases:
+            if name in {failure.case_id for failure in failures}:
+                continue
             failures.append(Failure(name, f"{folder}: expected case {name} in {dataset}, found none"))
         else:
             requests.append(PageRequest(name, folder, cases.get(name), budget))
@@ -86,7 +94,7 @@ def _index(title: str, rows: Sequence[dict[str, Any]], failures: Sequence[Failur
         "version": cinetrack.__version__,
         "metrics": metrics,
         "rows": rows,
-        "failures": [asdict(failure) for failure in failures],
+        "failures": [failure.as_json() for failure in failures],
     }
     page = _asset(_PAGE)
     # The data goes in last: nothing in it is mistaken for a placeholder.

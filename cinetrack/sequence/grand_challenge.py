@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -67,11 +66,3 @@ def write_output(folder: Path, masks: np.ndarray, geometry: ImageGeometry) -> Pa
     path = folder / OUTPUT_FILE
     write_masks(path, masks, geometry)
     return path
-
-
-def check_writable(folder: Path) -> None:
-    """Raise InputError where an output could not be written below `folder`: better before the work than after it."""
-    existing = next(path for path in (folder, *folder.absolute().parents) if path.exists())
-    if not existing.is_dir() or not os.access(existing, os.W_OK | os.X_OK):
-        kind = "a folder that may not be written to" if existing.is_dir() else "a file"
-        raise InputError(f"{folder}: expected a writable output folder, found {existing} to be {kind}")

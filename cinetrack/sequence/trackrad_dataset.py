@@ -106,7 +106,7 @@ class CaseFiles:
         if self.first_label_path is None:
             raise InputError(
                 f"{self.folder / 'targets' / f'{self.patient_id}_first_label{self.scan}.mha'}: "
-                "expected the first-frame mask, found none"
+                "expected the first-frame mask, found none (`cinetrack label` is where to draw it)"
             )
         return load_case(
             self.case_id,
@@ -145,10 +145,10 @@ def find_cases(root: Path) -> list[CaseFiles]:
     with input_errors(root, "a TrackRAD2025 dataset or patient folder"):
         if not root.is_dir():
             raise InputError(f"{root}: expected a TrackRAD2025 dataset or patient folder, found none")
-        if _is_patient(root):
+        if is_patient(root):
             return cases_of_patient(root.absolute())
         folders = sorted(path for path in root.iterdir() if path.is_dir())
-    patients = [path for path in folders if _is_patient(path)]
+    patients = [path for path in folders if is_patient(path)]
     if not patients:
         raise InputError(f"{root}: expected patient folders with images/<patient>_frames.mha, found none")
     return [case for patient in patients for case in cases_of_patient(patient)]
@@ -217,7 +217,8 @@ def write_case(
     return folder
 
 
-def _is_patient(folder: Path) -> bool:
+def is_patient(folder: Path) -> bool:
+    """Whether a folder has `images/` or `targets/`."""
     try:
         return (folder / "images").is_dir() or (folder / "targets").is_dir()
     except OSError:  # reported when it is read

@@ -62,7 +62,7 @@ def test_the_whole_command_writes_the_challenges_keys_and_numbers(predictions, d
     expected = {"case_id", "total_runtime", "frame_count", *(metric.key for metric in ACCURACY)}
     expected |= {f"{spread}_{metric.key}" for spread in SPREADS for metric in GEOMETRIC}
     assert [row["case_id"] for row in document["results"]] == ["A_001", "B_002"]
-    for row, move in zip(document["results"], [(1, 2), (-3, 0)]):
+    for row, move in zip(document["results"], [(1, 2), (-3, 0)], strict=True):
         assert row.keys() == expected
         masks = shifted(moving_disc[1], *move)
         for key, value in direct_case(masks.view(np.uint8), moving_disc[1].view(np.uint8), "abdomen").items():
@@ -222,7 +222,7 @@ def break_region(predictions, dataset, masks):
 
 
 @pytest.mark.parametrize(
-    "damage, message",
+    ("damage", "message"),
     [
         (break_shape, "A_001.*truth's 8 x 72 x 56 .*found 5 x 72 x 56"),
         (break_prediction_missing, "A_001.*expected a prediction for the labelled case A_001, found none"),

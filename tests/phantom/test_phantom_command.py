@@ -4,6 +4,7 @@ import hashlib
 import json
 import os
 import shlex
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -130,6 +131,31 @@ def test_bad_arguments_are_one_line_and_exit_code_2(tmp_path, arguments, message
     assert "Traceback" not in result.stderr and not list(tmp_path.rglob("*.mha"))
 
 
+def test_a_run_goes_on_where_it_was_stopped(written, tmp_path):
+    shutil.copytree(written, tmp_path, dirs_exist_ok=True)
+    shutil.rmtree(tmp_path / "P5_0002")
+    kept = (tmp_path / "P5_0003/phantom.json").stat().st_mtime_ns
+    for name in (".P5_0002.01234567.cinetrack-draft", ".P5_0003.89abcdef.cinetrack-draft"):  # of killed processes
+        (tmp_path / name / "images").mkdir(parents=True)
+    result = command(tmp_path, "--cases", 3, "--seed", 5, "--frames", 5, "--size", 130, 150, "--workers", 2)
+    assert result.returncode == 0, result.stderr
+    assert [Path(json.loads(line)["case"]).name for line in result.stdout.splitlines()] == [
+        "P5_0001",
+        "P5_0002",
+        "P5_0003",
+    ]
+    assert digests(tmp_path) == digests(written) and len(list(tmp_path.iterdir())) == 3
+    assert (tmp_path / "P5_0003/phantom.json").stat().st_mtime_ns == kept
+
+
+@pytest.mark.parametrize("other", [("--frames", 6), ("--unlabelled",), ("--largest-target", 40), ("--field", 1.5)])
+def test_cases_of_other_settings_are_neither_taken_nor_overwritten(written, other):
+    before = digests(written)
+    result = command(written, "--cases", 1, "--seed", 5, "--frames", 5, "--size", 130, 150, *other)
+    assert result.returncode == 2 and "P5_0001: expected no such case yet, or one that was made" in result.stderr
+    assert digests(written) == before
+
+
 def test_an_existing_case_is_not_overwritten(written):
     before = digests(written)
     result = command(written, "--cases", 1, "--seed", 5, "--frames", 5)
@@ -140,7 +166,7 @@ def test_an_existing_case_is_not_overwritten(written):
 def test_a_folder_that_cannot_be_made_is_reported(tmp_path):
     (tmp_path / "file").write_text("")
     result = command(tmp_path / "file", "--cases", 1, "--seed", 5)
-    assert result.returncode == 2 and "expected a folder" in result.stderr
+    assert result.returncode == 2 and "expected a writable output folder" in result.stderr
 
 
 def test_the_example_case_is_what_its_command_makes(tmp_path):

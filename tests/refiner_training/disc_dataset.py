@@ -46,8 +46,8 @@ def pools_of_threads() -> Iterator[None]:
     multiprocessing.pool keeps the get_context that it finds: it is imported above, before there is another.
     """
     threads = mock.patch(
-        "cinetrack.refiner_training.preprocessing.ProcessPoolExecutor",
-        lambda workers, mp_context, **options: ThreadPoolExecutor(workers, **options),
+        "cinetrack.refiner_training.preprocessing.process_pool",
+        lambda workers, *initialise: ThreadPoolExecutor(workers, "", *initialise),
     )
     with threads, mock.patch("multiprocessing.get_context", return_value=multiprocessing.dummy):
         yield

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -12,12 +13,14 @@ from disc_dataset import PATIENTS, RESOURCES
 
 from cinetrack.bundle import open_bundle
 from cinetrack.bundle.loading import load_tracker
+from cinetrack.bundle.refiner_spec import RefinerSpec
 from cinetrack.cli.main import main
 from cinetrack.errors import InputError
 from cinetrack.evaluation.metric_names import ACCURACY
 from cinetrack.evaluation.metrics_file import MetricsFile, read_metrics
 from cinetrack.pipeline.model import load_model
 from cinetrack.pipeline.track_case import track_whole
+from cinetrack.refiner_training import trained_model
 from cinetrack.refiner_training.cross_validation import (
     Validation,
     rank_candidates,
@@ -96,7 +99,7 @@ def test_settings_that_hold_the_refiner_back_make_other_candidates(
     candidates = json.loads((tmp_path / "crossvalidation.json").read_text())["candidates"]
     for key, expected in found.items():
         assert {candidate[key] for candidate in candidates} == expected
-    plain = "final_step_0.5_no_mirroring"
+    plain = "final_step_0.05_no_mirroring"
     free, held_back = changes_of_the_tracker(trained, tmp_path, [plain, f"{plain}_{name}"])
     assert held_back < free
     if option == "reach":
@@ -118,19 +121,56 @@ def test_the_tables_have_every_held_out_case_once_and_a_change_in_percent(valida
             assert (validated / tracker / f"comparison.{suffix}").stat().st_size > 0
 
 
-def test_tracking_time_is_that_of_the_tracker_not_of_its_recording(validated, trained):
-    for path in (validated / "registration").glob("fold_*/*/*/prediction.json"):
-        case = path.parent.name
-        recorded = json.loads((trained.raw / f"tracked/registration/{case}.json").read_text())["tracking_s"]
-        seconds = json.loads(path.read_text())["seconds"]
-        assert seconds["tracking"] == recorded
-        assert seconds["total"] == pytest.approx(sum(value for key, value in seconds.items() if key != "total"))
+def test_the_metrics_of_all_folds_lie_beside_the_folds_and_can_be_compared(validated, trained, capsys):
+    held_out = [case for fold in folds_of(trained)[:2] for case in fold]
+    for name in ("tracker", "final_step_0.5_no_mirroring"):
+        pooled = json.loads((validated / "registration/all_folds" / name / "metrics.json").read_text())
+        assert [row["case_id"] for row in pooled["results"]] == sorted(held_out)
+        rows = {row["case_id"]: row for row in pooled["results"]}
+        for fold in (0, 1):
+            of_fold = json.loads((validated / f"registration/fold_{fold}" / name / "metrics.json").read_text())
+            assert of_fold.keys() == pooled.keys()
+            for row in of_fold["results"]:
+                assert row == rows[row["case_id"]]
+        assert pooled["cinetrack"]["by_region"].keys() == {"abdomen", "thorax"}
+    files = [str(validated / "registration/all_folds" / name / "metrics.json") for name in ("tracker", name)]
+    assert main(["compare", *files]) == 0
+    assert f"Means over {len(held_out)} cases" in capsys.readouterr().out
+
+
+def test_without_options_it_judges_the_bundle_that_is_made_without_options(trained, discs, tmp_path, monkeypatch):
+    made = []
+
+    def note(spec: RefinerSpec, *arguments):
+        made.append(replace(spec, presets={}))
+        raise InputError("noted")
+
+    monkeypatch.setattr(trained_model, "create_bundle", lambda output, tracker, config, model, spec, *rest: note(spec))
+    assert crossvalidate(trained, discs, tmp_path / "cv", "--fold", "1", "--tracker", "static") == 2
+    options = ["--tracker", str(RESOURCES / "static"), "--fold", "1", "-o", str(tmp_path / "bundle")]
+    assert main(["refiner", "bundle", str(trained.raw_root), *options]) == 2
+    judged, bundled = made
+    assert judged == bundled and judged.tile_step_size == 0.05
+
+
+def test_a_trackers_bundle_that_has_moved_is_asked_for(trained, discs, tmp_path, capsys):
+    raw = Path(shutil.copytree(trained.raw_root, tmp_path / "nnUNet_raw"))
+    for path in (raw / trained.name / "tracked/static").glob("*.json"):
+        record = json.loads(path.read_text())
+        path.write_text(json.dumps({**record, "bundle_folder": str(tmp_path / "gone")}))
+    places = ["--preprocessed", str(trained.preprocessed_root), "--results", str(trained.results_root)]
+    options = ["--fold", "0", "--tracker", "static", "--tile-step-size", "1", "--mirroring", "off"]
+    command = ["refiner", "crossvalidate", str(raw), "--data", str(discs), "-o", str(tmp_path / "cv"), *places]
+    assert main([*command, *options, "--device", "cpu"]) == 2
+    assert "expected the bundle static with which static was prepared" in capsys.readouterr().err
+    assert not (tmp_path / "cv").exists()
+    assert main([*command, *options, "--model", str(RESOURCES / "static"), "--device", "cpu"]) == 0
 
 
 def test_finished_cases_are_not_predicted_again_but_another_checkpoint_is_refused(
     validated, trained, discs, monkeypatch, capsys
 ):
-    monkeypatch.setattr("cinetrack.refiner_training.cross_validation.track_whole", lambda *_: pytest.fail("again"))
+    monkeypatch.setattr("cinetrack.runs.prediction.track_whole", lambda *_: pytest.fail("again"))
     options = ["--tile-step-size", "0.5", "--mirroring", "off", "--fold", "0", "--tracker", "static"]
     assert crossvalidate(trained, discs, validated, *options) == 0
     monkeypatch.setattr("cinetrack.refiner_training.cross_validation.sha256_of", lambda path: "retrained")

@@ -89,14 +89,12 @@ def test_labels_are_held_still_with_the_frames(in_place, discs):
         assert labels.shape == (FRAMES, 64, 56) and overlaps[-1] > drifting[-1] + 0.1
 
 
-def test_the_trackers_own_masks_are_kept_beside_the_stilled_ones(in_place, discs):
+def test_the_trackers_own_masks_are_kept_as_they_are_on_the_moving_frames(in_place, discs):
     tracker = load_tracker(RESOURCES / "registration")
     for files in find_cases(discs):
         path = in_place.raw / "tracked/registration" / f"{files.case_id}.mha"
         case = files.read_case().case
         np.testing.assert_array_equal(read_masks(path)[0], tracker_masks(case, tracker)[0])
-        stilled, _ = read_masks(path.with_name(f"{files.case_id}_stilled.mha"))
-        assert (stilled == case.first_mask).all()  # registration is an outline that stays where it was
 
 
 def test_the_region_goes_from_the_dataset_to_the_bundle(in_place_bundle):
@@ -114,9 +112,9 @@ def test_it_cannot_be_bundled_for_what_it_was_not_taught(in_place_bundle, tmp_pa
 
 def test_cross_validation_runs_it_in_place(in_place, in_place_bundle, discs, tmp_path):
     raw = str(in_place.raw_root)
-    options = ["--fold", "0", "--mirroring", "off", "--outline-weight", "none", "2", "--workers", "1"]
+    options = ["--fold", "0", "--tile-step-size", "0.5", "--mirroring", "off", "--outline-weight", "none", "2"]
     command = ["refiner", "crossvalidate", raw, "--data", str(discs), "--device", "cpu", *options]
-    assert main([*command, "-o", str(tmp_path)]) == 0
+    assert main([*command, "--workers", "1", "-o", str(tmp_path)]) == 0
     ranking = json.loads((tmp_path / "crossvalidation.json").read_text())
     assert {candidate["outline_weight"] for candidate in ranking["candidates"]} == {None, 2.0}
     model, alone = load_model(open_bundle(in_place_bundle), "cpu"), load_tracker(RESOURCES / "registration")
@@ -132,9 +130,9 @@ def test_cross_validation_runs_it_in_place(in_place, in_place_bundle, discs, tmp
 def test_a_bundles_own_refiner_in_place_is_left_out(in_place, in_place_bundle, discs, tmp_path):
     assert prepare(discs, tmp_path, "--tracker", str(in_place_bundle), "--region", "64") == 0
     for files in find_cases(discs):
-        for name in (f"{files.case_id}.mha", f"{files.case_id}_stilled.mha"):
-            found, _ = read_masks(tmp_path / "Dataset501_Refiner/tracked/in_place" / name)
-            np.testing.assert_array_equal(found, read_masks(in_place.raw / "tracked/registration" / name)[0])
+        name = f"{files.case_id}.mha"
+        found, _ = read_masks(tmp_path / "Dataset501_Refiner/tracked/in_place" / name)
+        np.testing.assert_array_equal(found, read_masks(in_place.raw / "tracked/registration" / name)[0])
 
 
 def test_moving_and_stilled_masks_do_not_mix(in_place, discs, tmp_path, capsys):

@@ -184,7 +184,7 @@ CRASHING = {
     "name of 300": header(Name="x" * 300) + RAW,
     "name of 499": header(Name="x" * 499) + RAW,
     "name of 5000": header(Name="x" * 5000) + RAW,
-    "all long": header(**{key: "x" * 498 for key in ("Name", "Comment", "AcquisitionDate", "ObjectSubType")}) + RAW,
+    "all long": header(**dict.fromkeys(("Name", "Comment", "AcquisitionDate", "ObjectSubType"), "x" * 498)) + RAW,
 }
 
 

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import SimpleITK as sitk
 
-from cinetrack.sequence.atomic_write import atomic_path, remove_leftovers, write_text_atomically
+from cinetrack.sequence.atomic_write import write_text_atomically
 from cinetrack.sequence.image_files import ImageGeometry, write_masks
 
 REPOSITORY = Path(__file__).resolve().parents[2]
@@ -81,15 +81,3 @@ def test_an_empty_file_takes_no_other_files_place(tmp_path):
     with pytest.raises(OSError, match="empty"):
         write_text_atomically(tmp_path / "a.json", "")
     assert (tmp_path / "a.json").read_text() == "1"
-
-
-def test_only_what_was_being_written_is_swept(tmp_path):
-    (tmp_path / ".meta.checkpoints.json").mkdir()
-    others = [".meta.json", ".meta.notes.json", ".DS_Store", ".nfs0001", ".masks.12345678.mha"]
-    for name in others:
-        (tmp_path / name).touch()
-    with pytest.raises(KeyboardInterrupt), atomic_path(tmp_path / "meta.json") as left:
-        (tmp_path / left.name.replace(left.name.split(".")[2], "abcd_123")).touch()  # as of a killed process
-        raise KeyboardInterrupt
-    remove_leftovers(tmp_path / "meta.json")
-    assert sorted(path.name for path in tmp_path.iterdir()) == sorted([*others, ".meta.checkpoints.json"])
