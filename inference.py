@@ -12,7 +12,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description="Track the target of one cine-MR series.")
     parser.add_argument("--input", type=Path, default=Path("/input"), help="the platform's input folder")
     parser.add_argument("--output", type=Path, default=Path("/output"), help="the platform's output folder")
-    parser.add_argument("--model", type=Path, help="a bundle folder; default /opt/ml/model, else resources/default")
+    parser.add_argument("--model", type=Path, help="a bundle; default /opt/ml/model, else the shipped one")
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N")
     args = parser.parse_args()
     # Warnings go to stdout with the rest of the log: on stderr is the one line that says what was wrong, if anything.

@@ -11,7 +11,7 @@ out=output/example
 rm -rf "$out"
 mkdir -p "$out"
 for bundle in default registration static; do
-    .venv/bin/cinetrack predict examples/data -o "$out/$bundle" --model "resources/$bundle"
+    .venv/bin/cinetrack predict examples/data -o "$out/$bundle" --model "$bundle"
     .venv/bin/cinetrack evaluate "$out/$bundle" --truth examples/data --output "$out/$bundle.json" >/dev/null
 done
 case=$(basename "$(find examples/data -mindepth 1 -maxdepth 1 -type d | sort | head -n 1)")

@@ -33,7 +33,7 @@ def test_the_examples_scores_are_the_ones_shown(bundle, tmp_path):
     row = next(line for line in README.splitlines() if line.startswith(f"| {bundle} |"))
     dice, hd95 = (float(cell) for cell in row.split("|")[2:4])
     truth, metrics = str(ROOT / "examples/data"), tmp_path / "metrics.json"
-    assert main(["predict", truth, "-o", str(tmp_path), "--model", str(ROOT / "resources" / bundle)]) == 0
+    assert main(["predict", truth, "-o", str(tmp_path), "--model", bundle]) == 0
     assert main(["evaluate", str(tmp_path), "--truth", truth, "--output", str(metrics)]) == 0
     means = json.loads(metrics.read_text())["aggregates"]
     # Another processor rounds otherwise; what the reader is told must still hold.

@@ -1,144 +1,110 @@
-"""`cinetrack bundle`: assemble a model bundle, or check one."""
+"""`cinetrack bundle`: assemble a model bundle from weights, or check one."""
 
 from __future__ import annotations
 
 import argparse
-import re
 from pathlib import Path
+from typing import Any
 
-from cinetrack.bundle.assembly import check_bundle, create_bundle
+from cinetrack.bundle.assembly import NnunetStage, check_bundle, create_bundle
+from cinetrack.bundle.lookup import bundle_folder
 from cinetrack.bundle.manifest import BOX_SEGMENTERS
-from cinetrack.bundle.refiner_spec import RefinerPreset, RefinerSpec
+from cinetrack.cli.options import FoldsAction, add_mirroring
 from cinetrack.errors import InputError
-from cinetrack.tracking.motion_compensation import MotionCompensation
+from cinetrack.refinement.settings import NnunetSettings
+from cinetrack.tracking.evidence.nnunet import NnunetSourceSettings
+from cinetrack.tracking.evidence.sam2 import Sam2Settings
+from cinetrack.tracking.postprocessing.nnunet_redraw import NnunetRedrawSettings
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Declare `create` and `check`."""
+    """Declare the command's arguments."""
     actions = parser.add_subparsers(dest="action", required=True, metavar="ACTION")
-    create = actions.add_parser("create", help="assemble a bundle from weights and check it")
-    create.add_argument("--tracker", required=True, help="a SAM2 checkpoint, registration, static, or a bundle")
-    create.add_argument("--tracker-config", help="one of sam2's own SAM2.1 configurations, or a yaml of that schema")
-    create.add_argument("--region", type=int, metavar="PX", help="side of the surroundings that SAM2 is shown")
-    create.add_argument("--motion-compensation", action="store_true", help="show SAM2 frames warped onto the first")
-    create.add_argument("--outline-weight", type=float, metavar="W", help="of the warped outline, in log-odds a pixel")
+    create = actions.add_parser("create", help="copy weights and configuration into a new bundle, and check it")
+    create.add_argument(
+        "--tracker", required=True, help="a SAM2 checkpoint, a bundle whose tracker is taken, registration, or static"
+    )
+    create.add_argument(
+        "--tracker-config", help="a SAM2.1 configuration's file name or a yaml; guessed for Meta's published names"
+    )
+    Sam2Settings.add_options(create, {"region_px": "--region"})
+    create.add_argument(
+        "--stabilise",
+        action="store_true",
+        help="warp every frame onto the one on which the target was outlined before SAM2 sees it (default: frames as "
+        "they are, as in the paper)",
+    )
+    add_outline_weight(create)
     create.add_argument("--refiner", type=Path, metavar="FOLDER", help="an nnU-Net trained-model folder")
-    create.add_argument("--folds", default="0", help='folds to average, as 0,1,2 or "all" (default 0)')
+    create.add_argument(
+        "--folds", nargs="+", action=FoldsAction, default=["0"], help='folds to average, or "all" (default 0)'
+    )
     create.add_argument("--refiner-checkpoint", default="checkpoint_final.pth", help="file name within each fold")
-    create.add_argument("--window", type=int, default=5, help="frames that the refiner sees (default 5)")
+    NnunetSettings.add_options(create, {"window": "--window"})
     create.add_argument(
-        "--refiner-region", type=int, metavar="PX", help="side of the surroundings of a refiner trained with --region"
+        "--refiner-region",
+        type=int,
+        metavar="PX",
+        help="make the nnU-Net a source beside the tracker, shown a square of this side around the target; for one "
+        "that was taught with `refiner prepare --region` (default: it redraws the tracker's masks, as in the paper)",
     )
-    create.add_argument(
-        "--tile-step-size",
-        type=float,
-        default=RefinerSpec.tile_step_size,
-        help="fraction of the patch (default %(default)s)",
-    )
-    create.add_argument("--no-mirroring", action="store_true", help="without test-time mirroring")
-    add_nearness_arguments(create)
-    add_preset_argument(create)
+    add_refiner_options(create)
     create.add_argument("--box-segmenter", metavar="NAME", help=f"of the labelling app: {', '.join(BOX_SEGMENTERS)}")
     create.add_argument("--name", help="the bundle's name; its folder's by default")
     create.add_argument("-o", "--output", type=Path, required=True, help="the new bundle's folder")
-    check = actions.add_parser("check", help="verify a bundle's checksums and load it")
+    check = actions.add_parser("check", help="verify a bundle's checksums, load it and run it")
     check.add_argument("folder", type=Path)
+
+
+def add_outline_weight(parser: Any) -> None:
+    """Declare --outline-weight: of the prompted outline as a source beside networks."""
+    parser.add_argument(
+        "--outline-weight",
+        type=float,
+        metavar="W",
+        help="add the prompted outline as a source: log-odds for each pixel of distance from it; a network can move it "
+        "by 8 / W pixels (default: the tracker's, none for SAM2 on frames as they are)",
+    )
+
+
+def add_refiner_options(parser: Any) -> None:
+    """Declare --tile-step-size and --mirroring: how an nnU-Net is run."""
+    NnunetSettings.add_options(parser, {"tile_step_size": "--tile-step-size"})
+    add_mirroring(parser)
 
 
 def run(args: argparse.Namespace) -> int:
     """Create or check a bundle, and print what it is."""
     if args.action == "check":
-        bundle = check_bundle(args.folder)
+        bundle = check_bundle(bundle_folder(args.folder))
     else:
-        refiner = None
+        refiner: NnunetStage | None = None
         if args.refiner is not None:
-            refiner = RefinerSpec(
-                folder="refiner",
-                folds=_folds(args.folds),
-                checkpoint=args.refiner_checkpoint,
-                window=args.window,
-                tile_step_size=args.tile_step_size,
-                mirroring=not args.no_mirroring,
-                reach_px=args.reach,
-                confidence=args.confidence,
-                region_px=args.refiner_region,
-                outline_weight=args.refiner_outline_weight,
-                tracker_weight=args.refiner_tracker_weight,
-                presets=presets_of(args.preset),
-            )
+            settings: dict[str, Any] = {
+                "folds": _folds(",".join(args.folds)),
+                "checkpoint": args.refiner_checkpoint,
+                "window": args.window,
+                "tile_step_size": args.tile_step_size,
+                "mirroring": args.mirroring,
+            }
+            if args.refiner_region is None:
+                refiner = NnunetRedrawSettings(**settings)
+            else:
+                refiner = NnunetSourceSettings(**settings, region_px=args.refiner_region)
         bundle = create_bundle(
             args.output,
             args.tracker,
-            args.tracker_config,
-            args.refiner,
-            refiner,
-            args.name,
-            args.box_segmenter,
-            args.region,
-            _motion_compensation(args),
+            tracker_config=args.tracker_config,
+            region_px=args.region_px,
+            stabilise=args.stabilise,
+            outline_weight=args.outline_weight,
+            refiner_folder=args.refiner,
+            refiner=refiner,
+            name=args.name,
+            box_segmenter=args.box_segmenter,
         )
     print(f"{bundle.folder}: {bundle.description}")
     return 0
-
-
-def add_nearness_arguments(parser: argparse.ArgumentParser) -> None:
-    """Declare --reach, --confidence and the weights: how close the refined mask stays to the tracker's."""
-    parser.add_argument(
-        "--reach",
-        type=float,
-        metavar="PX",
-        help="how far from the tracker's outline the refined mask may differ (default: anywhere)",
-    )
-    parser.add_argument(
-        "--confidence",
-        type=float,
-        default=0.5,
-        metavar="P",
-        help="how probable a change of the tracker's mask must be, 0.5 to below 1 (default 0.5)",
-    )
-    parser.add_argument(
-        "--refiner-outline-weight",
-        type=float,
-        metavar="W",
-        help="of the warped outline beside a refiner within motion compensation, in log-odds a pixel",
-    )
-    parser.add_argument(
-        "--refiner-tracker-weight",
-        type=float,
-        metavar="W",
-        help="of the tracker's log-odds beside that refiner's; without it, the refiner redraws the tracker's masks",
-    )
-
-
-def add_preset_argument(parser: argparse.ArgumentParser) -> None:
-    """Declare --preset, for `presets_of`."""
-    parser.add_argument(
-        "--preset",
-        action="append",
-        default=[],
-        metavar="NAME=STEP[,no-mirroring]",
-        help="other refiner settings, for `predict --refiner-settings NAME`; may be repeated",
-    )
-
-
-def presets_of(texts: list[str]) -> dict[str, RefinerPreset]:
-    """Presets written as fast=0.5,no-mirroring. Raises InputError for anything else."""
-    presets = {}
-    for text in texts:
-        match = re.fullmatch(r"(\w[\w-]*)=([0-9.]+)(,no-mirroring)?", text)
-        try:
-            presets[match[1]] = RefinerPreset(float(match[2]), match[3] is None)
-        except (TypeError, ValueError):
-            raise InputError(f"--preset: expected NAME=STEP or NAME=STEP,no-mirroring, found {text}") from None
-    return presets
-
-
-def _motion_compensation(args: argparse.Namespace) -> MotionCompensation | None:
-    if args.motion_compensation:
-        return MotionCompensation(args.outline_weight)
-    if args.outline_weight is not None:
-        raise InputError(f"--outline-weight {args.outline_weight}: expected --motion-compensation with it, found none")
-    return None
 
 
 def _folds(text: str) -> tuple[int | str, ...]:

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import argparse
-import sys
 from dataclasses import fields
 from pathlib import Path
 
+from cinetrack.cli.notes import note
 from cinetrack.errors import InputError
 
 
@@ -31,7 +31,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--inference-size", type=int, metavar="PX", help="the same for validation and the checkpoints' tracker.yaml")
     add("--inference-region", type=int, metavar="PX", help="validate in the target's surroundings, not whole frames")
     add("--region", type=int, nargs=2, metavar="PX", help="cut clips down to a target's surroundings, of so many px")
-    add("--motion-compensation", action="store_true", help="train and validate on frames warped onto the first")
+    add("--stabilise", action="store_true", help="train and validate on frames warped onto the first")
     add("--clip-frames", type=int, default=default["clip_frames"])
     add("--max-objects", type=int, default=default["max_objects"], help="of a clip")
     add("--batch-clips", type=int, default=default["batch_clips"], help="clips at a time on one device")
@@ -66,7 +66,7 @@ def run(args: argparse.Namespace) -> int:
         inference_size_px=args.inference_size,
         inference_region_px=args.inference_region,
         region_px=None if args.region is None else tuple(args.region),
-        motion_compensation=args.motion_compensation,
+        stabilise=args.stabilise,
         epochs=args.epochs,
         clip_frames=args.clip_frames,
         max_objects=args.max_objects,
@@ -94,7 +94,7 @@ def run(args: argparse.Namespace) -> int:
         print(submit(config, args.slurm))
         return 0
     train(config)
-    print(f"checkpoints and tables are in {args.output}", file=sys.stderr)
+    note(f"checkpoints and tables are in {args.output}")
     return 0
 
 

@@ -8,6 +8,7 @@ import socket
 import sys
 from pathlib import Path
 
+from cinetrack.cli.notes import note
 from cinetrack.errors import InputError
 from cinetrack.labelling.users import UserFile, add_user
 
@@ -20,7 +21,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default="labels",
         help="where labels go: folder (default ./labels), hf://datasets/OWNER/NAME, s3://...",
     )
-    parser.add_argument("--bundle", type=Path, help="bundle folder; default /opt/ml/model, else resources/default")
+    parser.add_argument("--model", type=Path, help="bundle folder, or the name of a shipped bundle")
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N")
     parser.add_argument(
         "--host", default="127.0.0.1", help="address to listen on (default 127.0.0.1: this machine only)"
@@ -63,12 +64,11 @@ def run(args: argparse.Namespace) -> int:
     cases, unreadable = find_readable_cases(args.dataset)
     report_failures(unreadable)  # the others can be labelled
     files = open_files(args.store)
-    model = load_model(find_bundle(args.bundle), args.device)
+    model = load_model(find_bundle(args.model), args.device)
     service = LabellingService(cases, files, model, np.random.default_rng())
-    print(
+    note(
         f"{len(cases)} sequences, labels in {files.location}; {model.bundle.description} on {model.device}, "
-        f"boxes by {service.segmenter.name}",
-        file=sys.stderr,
+        f"boxes by {service.segmenter.name}"
     )
     settings = ServerSettings(args.host, args.port, args.share, users.verify if users else None)
     try:
@@ -100,7 +100,7 @@ def _add_user(args: argparse.Namespace) -> int:
     else:
         password = sys.stdin.readline().rstrip("\n")
     add_user(args.auth, args.add_user, password)
-    print(f"{args.auth}: added {args.add_user}", file=sys.stderr)
+    note(f"{args.auth}: added {args.add_user}")
     return 0
 
 

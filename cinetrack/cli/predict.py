@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import argparse
-import sys
 from dataclasses import replace
 from pathlib import Path
 from time import perf_counter
 
 from cinetrack.bundle.lookup import find_bundle
+from cinetrack.cli.notes import note
 from cinetrack.pipeline.model import load_model
 from cinetrack.runs.failure import report_failures
 from cinetrack.runs.jobs import run_jobs, unfinished
@@ -22,8 +22,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command's arguments."""
     parser.add_argument("source", type=Path, metavar="DATASET_OR_CASE", help="a dataset, patient or /input folder")
     parser.add_argument("-o", "--output", type=Path, required=True, help="gets <case>/images/... and prediction.json")
-    parser.add_argument("--model", type=Path, help="bundle folder; default /opt/ml/model, else resources/default")
-    parser.add_argument("--refiner-settings", metavar="NAME", help="a preset of the bundle's refiner, as fast")
+    parser.add_argument("--model", type=Path, help="bundle folder, or the name of a shipped bundle")
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N")
     parser.add_argument("--overwrite", action="store_true", help="track finished cases again")
 
@@ -32,8 +31,6 @@ def run(args: argparse.Namespace) -> int:
     """Track this process's share of the cases; 2 where a case was bad, 1 where we failed."""
     began = perf_counter()
     bundle = find_bundle(args.model)
-    if args.refiner_settings is not None:
-        bundle = bundle.with_refiner_settings(args.refiner_settings)
     check_output_folder(args.output)
     (found, unreadable), shard = pending_cases(args.source), this_shard()
     jobs = [
@@ -41,7 +38,7 @@ def run(args: argparse.Namespace) -> int:
     ]
     pending = unfinished(jobs, args.overwrite)
     model = load_model(bundle, args.device)
-    print(f"{bundle.description} on {model.device}, {model.tracker.precision}", file=sys.stderr)
+    note(f"{bundle.description} on {model.device}, {model.chain.precision}")
     loading_s = perf_counter() - began
     failures = unreadable if shard.rank == 0 else []
     cases = len(jobs) + len(failures)
@@ -49,5 +46,5 @@ def run(args: argparse.Namespace) -> int:
         failures += run_jobs([replace(job, loading_s=loading_s) for job in pending], model, progress)
     code = report_failures(failures)
     share = f" ({shard}: {cases} of {len(found) + len(unreadable)} cases)" if shard.size > 1 else ""
-    print(f"{cases - len(failures)} of {cases} cases are in {args.output}{share}", file=sys.stderr)
+    note(f"{cases - len(failures)} of {cases} cases are in {args.output}{share}")
     return code

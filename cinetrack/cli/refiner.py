@@ -7,9 +7,11 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from cinetrack.bundle.refiner_spec import RefinerSpec
-from cinetrack.cli.bundle import add_nearness_arguments, add_preset_argument, presets_of
+from cinetrack.cli.bundle import add_outline_weight, add_refiner_options
+from cinetrack.cli.notes import note
+from cinetrack.cli.options import FoldsAction
 from cinetrack.errors import InputError
+from cinetrack.refinement.settings import NnunetSettings
 from cinetrack.runs.failure import report_failures
 from cinetrack.runs.outputs import check_output_file, check_output_folder
 from cinetrack.runs.progress import Progress
@@ -49,6 +51,10 @@ def _add_folders(parser: argparse.ArgumentParser) -> None:
         )
 
 
+def _add_folds(parser: argparse.ArgumentParser, required: bool, meaning: str) -> None:
+    parser.add_argument("--folds", dest="fold", nargs="+", action=FoldsAction, required=required, help=meaning)
+
+
 def _add_split(parser: argparse.ArgumentParser) -> None:
     _add_data(parser)
     parser.add_argument("--seed", type=int, default=0)
@@ -58,16 +64,25 @@ def _add_split(parser: argparse.ArgumentParser) -> None:
 
 def _add_prepare(parser: argparse.ArgumentParser) -> None:
     _add_data(parser)
-    parser.add_argument("--tracker", type=Path, action="append", default=[], metavar="BUNDLE", help="may be repeated")
     parser.add_argument(
-        "--fold-tracker",
+        "--model",
+        dest="tracker",
         type=Path,
         action="append",
         default=[],
         metavar="BUNDLE",
-        help="once a fold, in order: fine-tuned without the patients that the fold holds out (needs --folds)",
+        help="whose tracker makes the masks that the refiner learns from; a folder or a shipped name; may be repeated",
     )
-    parser.add_argument("--folds", type=Path, help="folds.json of `cinetrack refiner split`")
+    parser.add_argument(
+        "--fold-model",
+        dest="fold_tracker",
+        type=Path,
+        action="append",
+        default=[],
+        metavar="BUNDLE",
+        help="once a fold, in order: fine-tuned without the patients that the fold holds out (needs --folds-file)",
+    )
+    parser.add_argument("--folds-file", dest="folds", type=Path, help="folds.json of `cinetrack refiner split`")
     parser.add_argument("-o", "--output", type=Path, required=True, metavar="NNUNET_RAW", help="gets the dataset")
     parser.add_argument("--dataset-id", type=int, default=501, help="nnU-Net's number of the dataset (default 501)")
     parser.add_argument("--window", type=int, default=5, help="frames that the refiner sees (default 5)")
@@ -97,22 +112,30 @@ def _add_plan(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--patch-size", type=int, nargs="+", help="with --small: one side or two, px (default 256)")
     parser.add_argument("--features", type=int, nargs="+", help="with --small: a stage (default 16 32 64 128 128)")
     parser.add_argument("--batch-size", type=int, help="default: the planner's")
-    parser.add_argument("--num-processes", type=int, default=2, help="that read and preprocess (default 2)")
+    parser.add_argument(
+        "--workers", dest="num_processes", type=int, default=2, help="processes that read and preprocess (default 2)"
+    )
 
 
 def _add_train(parser: argparse.ArgumentParser) -> None:
     _add_folders(parser)
-    parser.add_argument("--fold", nargs="+", required=True, help='one number or several, or "all"')
+    _add_folds(parser, True, 'which to train: one number, several, or "all" for one model of every case')
     parser.add_argument("--plans", help="name of the plans, where there are several")
     parser.add_argument("--continue", dest="resume", action="store_true", help="go on from the last checkpoint")
     parser.add_argument("--device", choices=["cuda", "cpu"], help="default: cuda where there is a GPU")
     parser.add_argument("--gpus", type=int, default=1, help="a fold; more than one trains by DDP (default 1)")
     parser.add_argument("--at-once", type=int, help="folds at a time (default: as the GPUs suffice, on a CPU one)")
-    parser.add_argument("--num-processes", type=int, default=2, help="that augment, a fold and GPU (default 2)")
+    parser.add_argument(
+        "--workers",
+        dest="num_processes",
+        type=int,
+        default=2,
+        help="processes that augment, for each fold and GPU (default 2)",
+    )
     parser.add_argument("--epochs", type=int, help="default 1000")
     parser.add_argument("--iterations", type=int, help="batches an epoch (default 250)")
     parser.add_argument("--validation-iterations", type=int, help="batches an epoch (default 50)")
-    parser.add_argument("--learning-rate", type=float, help="in the first epoch (default 0.01)")
+    parser.add_argument("--lr", dest="learning_rate", type=float, help="learning rate at the start (default 0.01)")
     parser.add_argument("--foreground-share", type=float, help="of the patches, that show the target (default 0.33)")
     parser.add_argument("--pretrained", type=Path, metavar="CHECKPOINT", help="start from another refiner's weights")
     parser.add_argument("--validate", action="store_true", default=None, help="nnU-Net's own validation at the end")
@@ -121,33 +144,30 @@ def _add_train(parser: argparse.ArgumentParser) -> None:
 def _add_crossvalidate(parser: argparse.ArgumentParser) -> None:
     _add_folders(parser)
     _add_data(parser)
-    parser.add_argument("--fold", nargs="+", help="default: every fold that is trained")
+    _add_folds(parser, False, "default: every fold that is trained")
     parser.add_argument("--tracker", nargs="+", metavar="NAME", help="of the prepared trackers (default: all)")
     parser.add_argument("--plans", help="name of the plans, where there are several")
     parser.add_argument(
-        "--bundle",
+        "--model",
+        dest="bundle",
         type=Path,
         action="append",
         default=[],
+        metavar="BUNDLE",
         help="a tracker's bundle, where it no longer lies where prepare found it; may be repeated",
     )
     parser.add_argument("--checkpoint", nargs="+", default=["final"], choices=CHECKPOINTS, help="default final")
-    step = [RefinerSpec.tile_step_size]
+    step = [NnunetSettings.tile_step_size]
     parser.add_argument("--tile-step-size", type=float, nargs="+", default=step, help="default that of bundle")
-    mirroring = ["on" if RefinerSpec.mirroring else "off"]
+    mirroring = ["on" if NnunetSettings.mirroring else "off"]
     parser.add_argument("--mirroring", nargs="+", default=mirroring, choices=("on", "off"), help="default on")
-    reach = [RefinerSpec.reach_px]
-    parser.add_argument("--reach", nargs="+", default=reach, metavar="PX", help="pixels, or none (default none)")
-    sure = [RefinerSpec.confidence]
-    parser.add_argument("--confidence", type=float, nargs="+", default=sure, metavar="P", help="default 0.5")
-    for source in ("outline", "tracker"):
-        parser.add_argument(
-            f"--{source}-weight",
-            nargs="+",
-            default=[None],
-            metavar="W",
-            help=f"of the {source} beside a refiner within motion compensation, or none (default none)",
-        )
+    parser.add_argument(
+        "--outline-weight",
+        nargs="+",
+        default=[None],
+        metavar="W",
+        help="of the outline beside a refiner that is a source, or none for the tracker's (default none)",
+    )
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N")
     parser.add_argument("--workers", type=int, help="processes that score (default: one a core)")
     parser.add_argument("-o", "--output", type=Path, required=True, help="gets predictions, metrics and tables")
@@ -155,19 +175,12 @@ def _add_crossvalidate(parser: argparse.ArgumentParser) -> None:
 
 def _add_bundle(parser: argparse.ArgumentParser) -> None:
     _add_folders(parser)
-    parser.add_argument("--tracker", required=True, help="a bundle whose tracker is taken, registration, or static")
-    parser.add_argument("--fold", nargs="+", required=True, help='folds to average, or "all"')
+    parser.add_argument("--model", dest="tracker", required=True, help="the bundle whose tracker is taken")
+    _add_folds(parser, True, 'folds to average, or "all" for the model that was trained on every case')
     parser.add_argument("--plans", help="name of the plans, where there are several")
     parser.add_argument("--checkpoint", default="final", choices=CHECKPOINTS, help="default final")
-    parser.add_argument(
-        "--tile-step-size",
-        type=float,
-        default=RefinerSpec.tile_step_size,
-        help="fraction of the patch (default %(default)s)",
-    )
-    parser.add_argument("--no-mirroring", action="store_true", help="without test-time mirroring")
-    add_nearness_arguments(parser)
-    add_preset_argument(parser)
+    add_outline_weight(parser)
+    add_refiner_options(parser)
     parser.add_argument("--name", help="the bundle's name; its folder's by default")
     parser.add_argument("-o", "--output", type=Path, required=True, help="the new bundle's folder")
 
@@ -216,7 +229,7 @@ def _prepare(args: argparse.Namespace) -> int:
     shard = this_shard(args.shard)
     cases, unreadable = readable_labelled_cases(args.data)
     if args.fold_tracker and args.folds is None:
-        raise InputError("--fold-tracker: expected --folds, the folds by which the trackers were trained, found none")
+        raise InputError("--fold-model: expected --folds-file, by which the trackers were trained, found none")
     patients = {case.patient_id for case in cases}
     everyone = patients | {failure.case_id for failure in unreadable}
     folds = read_folds(args.folds, everyone) if args.folds else deal_patients(strata_of(cases), args.seed)
@@ -227,10 +240,7 @@ def _prepare(args: argparse.Namespace) -> int:
     code = report_failures(failures + unreadable)
     missing = [failure.case_id for failure in unreadable] + unprepared(raw, cases, sources)
     if missing:
-        print(
-            f"{len(missing)} cases are still to be tracked, {missing[0]} first; the dataset is written after the last",
-            file=sys.stderr,
-        )
+        note(f"{len(missing)} cases are still to be tracked, {missing[0]} first; the dataset is written after the last")
     else:
         samples = write_dataset(raw, cases, sources, folds, windows, masks.region_px)
         print(f"{raw}: {samples} samples of {len(patients)} patients in {len(folds)} folds")
@@ -251,9 +261,7 @@ def _plan(args: argparse.Namespace) -> int:
         network = SmallNetwork(**given)
     elif args.features or args.patch_size:
         raise InputError("--features, --patch-size: expected with --small only; nnU-Net's planner works them out")
-    plans = plan_dataset(
-        _folders(args), network, args.batch_size, args.num_processes, lambda line: print(line, file=sys.stderr)
-    )
+    plans = plan_dataset(_folders(args), network, args.batch_size, args.num_processes, note)
     print(describe(plans))
     return 0
 
@@ -314,21 +322,16 @@ def _crossvalidate(args: argparse.Namespace) -> int:
     folders = _folders(args)
     models = model_folder(folders, find_plans(folders, args.plans))
     candidates = [
-        RefinerSettings(
-            f"checkpoint_{checkpoint}.pth", step, mirroring == "on", reach, confidence, outline_weight, tracker_weight
-        )
+        RefinerSettings(f"checkpoint_{checkpoint}.pth", step, mirroring == "on", outline_weight)
         for checkpoint in args.checkpoint
         for step in args.tile_step_size
         for mirroring in args.mirroring
-        for reach in _numbers(args.reach, "--reach")
-        for confidence in args.confidence
         for outline_weight in _numbers(args.outline_weight, "--outline-weight")
-        for tracker_weight in _numbers(args.tracker_weight, "--tracker-weight")
     ]
     numbers = [_fold(text) for text in args.fold] if args.fold else None
     planned = cv.plan_validations(folders, models, args.data, candidates, numbers, args.tracker)
     folds = sorted({validation.fold for validation in planned})
-    print(f"folds {', '.join(map(str, folds))}", file=sys.stderr)
+    note(f"folds {', '.join(map(str, folds))}")
     bundles = cv.TrackerBundles(folders.raw, args.bundle)
     trackers = {validation: bundles.of(validation) for validation in planned}  # a missing one is found before the work
     total, done = sum(len(validation.cases) for validation in planned), 0
@@ -350,7 +353,7 @@ def _crossvalidate(args: argparse.Namespace) -> int:
     for candidate in ranked:
         print(f"{candidate.improvement:+8.3f} %  {candidate.settings}")
     if ranked[0].improvement <= 0:
-        print("no candidate improves on the tracker alone", file=sys.stderr)
+        note("no candidate improves on the tracker alone")
     return code
 
 
@@ -361,20 +364,12 @@ def _bundle(args: argparse.Namespace) -> int:
     from cinetrack.refiner_training.training_run import model_folder
 
     folders = _folders(args)
-    settings = RefinerSettings(
-        f"checkpoint_{args.checkpoint}.pth",
-        args.tile_step_size,
-        not args.no_mirroring,
-        args.reach,
-        args.confidence,
-        args.refiner_outline_weight,
-        args.refiner_tracker_weight,
-    )
+    checkpoint = f"checkpoint_{args.checkpoint}.pth"
+    settings = RefinerSettings(checkpoint, args.tile_step_size, args.mirroring, args.outline_weight)
     bundle = bundle_refiner(
         model_folder(folders, find_plans(folders, args.plans)),
         [_fold(text) for text in args.fold],
         settings,
-        presets_of(args.preset),
         args.tracker,
         args.output,
         args.name,
@@ -396,7 +391,7 @@ def _number(text: str, option: str) -> float:
 
 def _fold(text: str) -> int | str:
     if text != "all" and not text.isdigit():
-        raise InputError(f'--fold: expected numbers or "all", found {text}')
+        raise InputError(f'--folds: expected numbers or "all", found {text}')
     return text if text == "all" else int(text)
 
 

@@ -13,13 +13,15 @@ import numpy as np
 
 from cinetrack.errors import InputError
 from cinetrack.evaluation.case_metrics import CaseMetrics, case_metrics
-from cinetrack.evaluation.prediction_folder import find_predictions, read_prediction
+from cinetrack.evaluation.frame_metrics import shapes_differ
+from cinetrack.evaluation.prediction_folder import find_predictions, prediction_file, read_prediction
 from cinetrack.evaluation.truth import Truth, read_observers, read_truth
 from cinetrack.runs.case_list import find_readable_cases
 from cinetrack.runs.failure import Failure
 from cinetrack.runs.processes import in_processes
 from cinetrack.runs.record import PredictionRecord, read_record
 from cinetrack.sequence import CaseFiles
+from cinetrack.sequence.image_files import image_facts
 
 
 @dataclass(frozen=True, eq=False)
@@ -28,6 +30,7 @@ class CaseEvaluation:
 
     Attributes:
         observers: scores of each further observer's labels, taken for a prediction.
+        unusable_observers: why the labels of others could not be scored, by the observer's name.
     """
 
     case_id: str
@@ -39,6 +42,7 @@ class CaseEvaluation:
     metrics: CaseMetrics
     record: PredictionRecord
     observers: dict[str, CaseMetrics] = field(default_factory=dict)
+    unusable_observers: dict[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -63,14 +67,18 @@ def pair_cases(predictions: Path, dataset: Path) -> tuple[list[CasePair], list[F
     cases = {case.case_id: case for case in listed}
     labelled = {name for name, case in cases.items() if case.labels_path is not None}
     found = find_predictions(predictions, only_case=next(iter(labelled)) if len(labelled) == 1 else None)
-    failures = unreadable + [
-        Failure(name, f"{predictions / name}: expected a prediction for the labelled case {name}, found none")
-        for name in sorted(labelled - found.keys())
-    ] + [
-        Failure(name, f"{folder}: expected labels of case {name} in {dataset}, found none")
-        for name, folder in sorted(found.items())
-        if name not in labelled and name not in {failure.case_id for failure in unreadable}
-    ]
+    failures = (
+        unreadable
+        + [
+            Failure(name, f"{predictions / name}: expected a prediction for the labelled case {name}, found none")
+            for name in sorted(labelled - found.keys())
+        ]
+        + [
+            Failure(name, f"{folder}: expected labels of case {name} in {dataset}, found none")
+            for name, folder in sorted(found.items())
+            if name not in labelled and name not in {failure.case_id for failure in unreadable}
+        ]
+    )
     return [CasePair(name, found[name], cases[name]) for name in sorted(labelled & found.keys())], failures
 
 
@@ -106,13 +114,16 @@ def evaluate_pairs(
             failures.append(outcome)
         else:
             evaluations.append(outcome)
+            failures += observer_failures(outcome)
     return evaluations, failures
 
 
 def evaluate_pair(pair: CasePair) -> CaseEvaluation:
     """Read and score one case. Raises InputError naming the file or the case."""
+    _check_shapes(pair)
     truth = read_truth(pair.truth)
     masks, _ = read_prediction(pair.prediction)
+    observers, unusable = _observers(pair.truth, truth)
     return CaseEvaluation(
         case_id=pair.case_id,
         frame_count=len(truth.masks),
@@ -122,11 +133,38 @@ def evaluate_pair(pair: CasePair) -> CaseEvaluation:
         spacing_mm=truth.spacing_mm,
         metrics=_score(str(pair.prediction), masks, truth),
         record=read_record(pair.prediction),
-        observers={
-            name: _score(f"{pair.truth.folder}: observer {name}", labels, truth)
-            for name, labels in read_observers(pair.truth)
-        },
+        observers=observers,
+        unusable_observers=unusable,
     )
+
+
+def observer_failures(evaluation: CaseEvaluation) -> list[Failure]:
+    """The observers of a scored case whose labels could not be used."""
+    return [
+        Failure(evaluation.case_id, f"observer {name} is left out: {reason}")
+        for name, reason in evaluation.unusable_observers.items()
+    ]
+
+
+def _check_shapes(pair: CasePair) -> None:
+    """From the headers alone, so that a file that does not belong here is not inflated."""
+    truth, _ = image_facts(pair.truth.labels_file(), "a mask")
+    predicted, _ = image_facts(prediction_file(pair.prediction), "a mask")
+    if predicted != truth:
+        raise InputError(f"{pair.prediction}: {shapes_differ(predicted, truth)}")
+
+
+def _observers(case: CaseFiles, truth: Truth) -> tuple[dict[str, CaseMetrics], dict[str, str]]:
+    scores: dict[str, CaseMetrics] = {}
+    unusable: dict[str, str] = {}
+    for name, labels in read_observers(case, truth.masks.shape):
+        try:
+            if isinstance(labels, InputError):
+                raise labels
+            scores[name] = _score(f"{case.folder}: observer {name}", labels, truth)
+        except InputError as error:
+            unusable[name] = str(error)
+    return scores, unusable
 
 
 def _score(whose: str, masks: np.ndarray, truth: Truth) -> CaseMetrics:

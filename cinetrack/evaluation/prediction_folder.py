@@ -17,6 +17,7 @@ from cinetrack.runs.record import read_record
 from cinetrack.sequence.grand_challenge import OUTPUT_FILE
 from cinetrack.sequence.image_files import ImageGeometry, only_series_in, read_masks
 
+
 def find_predictions(root: Path, only_case: str | None = None) -> dict[str, Path]:
     """The prediction folders below `root` by case.
 
@@ -40,6 +41,11 @@ def find_predictions(root: Path, only_case: str | None = None) -> dict[str, Path
     return found
 
 
+def prediction_file(folder: Path) -> Path:
+    """The file with the predicted masks. Raises InputError where there is none, or several."""
+    return only_series_in(folder / OUTPUT_FILE.parent)
+
+
 def read_prediction(folder: Path) -> tuple[np.ndarray, ImageGeometry]:
     """The predicted masks, (T, H, W) bool, and their geometry. Raises InputError naming the file."""
-    return read_masks(only_series_in(folder / OUTPUT_FILE.parent))
+    return read_masks(prediction_file(folder))

@@ -7,11 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import SimpleITK as sitk
 
 from cinetrack.errors import InputError
 from cinetrack.sequence import CaseFiles
-from cinetrack.sequence.image_files import read_masks
+from cinetrack.sequence.image_files import image_facts, read_masks
 
 
 @dataclass(frozen=True, eq=False)
@@ -36,11 +35,7 @@ class Truth:
 
 def read_truth(case: CaseFiles) -> Truth:
     """Read the truth of a case. Raises InputError naming the file that is missing or unusable."""
-    path = case.labels_path
-    if path is None:
-        raise InputError(
-            f"{case.folder / 'targets' / f'{case.patient_id}_labels.mha'}: expected labels of every frame, found none"
-        )
+    path = case.labels_file()
     masks, geometry = read_masks(path)
     return Truth(
         masks=masks,
@@ -52,16 +47,22 @@ def read_truth(case: CaseFiles) -> Truth:
     )
 
 
-def read_observers(case: CaseFiles) -> Iterator[tuple[str, np.ndarray]]:
-    """The name and masks, (T, H, W) bool, of each observer whose labels are not the truth."""
+def read_observers(case: CaseFiles, shape: tuple[int, int, int]) -> Iterator[tuple[str, np.ndarray | InputError]]:
+    """The name and masks, (T, H, W) bool, of each observer whose labels are not the truth.
+
+    An observer whose labels cannot be used costs that observer alone: the error stands in the masks' place.
+
+    Args:
+        shape: of the truth, which they must have.
+    """
     for observer in sorted(case.observer_labels):
-        yield observer, case.read_labels(observer)
+        try:
+            yield observer, case.read_labels(observer, shape)
+        except InputError as error:
+            yield observer, error
 
 
 def _number_type(path: Path) -> np.dtype:
-    reader = sitk.ImageFileReader()
-    reader.SetFileName(str(path))
-    reader.ReadImageInformation()
-    kind = sitk.GetPixelIDValueAsString(reader.GetPixelID())
+    number_type = image_facts(path, "a mask")[1]
     # All integers behave alike here, so that one stands for them.
-    return np.dtype({"32-bit float": np.float32, "64-bit float": np.float64}.get(kind, np.uint8))
+    return number_type if number_type.kind == "f" else np.dtype(np.uint8)

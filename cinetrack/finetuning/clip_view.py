@@ -1,6 +1,6 @@
 """What of a clip the network is shown, where the tracker will not show it whole frames as they are.
 
-A tracker that works in the target's surroundings, or on motion-compensated frames, is trained on just that.
+A tracker that works in the target's surroundings, or on stabilised frames, is trained on just that.
 """
 
 from __future__ import annotations
@@ -9,9 +9,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from cinetrack.tracking.motion_compensation import stilled_clip
-from cinetrack.tracking.protocol import MaskPrompt
+from cinetrack.tracking.prompts import MaskPrompt
 from cinetrack.tracking.region import Region
+from cinetrack.tracking.stabilisation.stabiliser import stabilised_clip
 
 
 @dataclass(frozen=True)
@@ -19,11 +19,11 @@ class ClipView:
     """How clips are cut and warped.
 
     Attributes:
-        motion_compensation: warp all frames onto the first.
+        stabilise: warp all frames onto the first.
         region_px: range of the side of the square around one of the targets that is cut out; None for whole frames.
     """
 
-    motion_compensation: bool = False
+    stabilise: bool = False
     region_px: tuple[int, int] | None = None
 
     def of(self, frames: np.ndarray, masks: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
@@ -36,8 +36,8 @@ class ClipView:
         Returns:
             frames (T, h, w) and masks (T, K, h, w) bool.
         """
-        if self.motion_compensation:
-            frames, masks = stilled_clip(frames, masks)
+        if self.stabilise:
+            frames, masks = stabilised_clip(frames, masks)
         if self.region_px is not None:
             target = int(rng.choice(np.flatnonzero(masks[0].any(axis=(1, 2)))))
             side_px = int(rng.integers(*self.region_px, endpoint=True))

@@ -7,7 +7,7 @@ from pathlib import Path
 import torch
 from sam2.modeling.sam2_base import SAM2Base
 
-from cinetrack.tracking.sam2.architecture import build_network
+from cinetrack.tracking.evidence.sam2.architecture import build_network
 
 # Cross-attention to the memory starts as a soft "look at the same place": with RoPE, equal biases on one half of each
 # rotated pair make keys at the query's own position the likeliest.

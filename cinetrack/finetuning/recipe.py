@@ -47,7 +47,7 @@ class Recipe:
             can be trained on as if cut from larger pictures.
         inference_region_px: side of the target's surroundings that validation tracks in; None for whole frames.
         region_px: range of the side of the surroundings that clips are cut down to; None for whole frames.
-        motion_compensation: train and validate on frames that are warped onto the first.
+        stabilise: train and validate on frames that are warped onto the first.
         epochs: passes over the clips.
         clip_frames: consecutive frames a clip; of a single one, the prompts are boxes and points.
         max_objects: of a clip, drawn where it has more.
@@ -66,7 +66,7 @@ class Recipe:
     inference_size_px: int | None = None
     inference_region_px: int | None = None
     region_px: tuple[int, int] | None = None
-    motion_compensation: bool = False
+    stabilise: bool = False
     epochs: int = 40
     clip_frames: int = 8
     max_objects: int = 3

@@ -9,11 +9,10 @@ import torch
 from omegaconf import DictConfig, OmegaConf
 
 from cinetrack.bundle import open_bundle
-from cinetrack.bundle.tracker_spec import Sam2Spec
 from cinetrack.errors import InputError
 from cinetrack.finetuning.initial_weights import teach_multimask_tokens, untrained_weights
 from cinetrack.sequence.atomic_write import write_text_atomically
-from cinetrack.tracking.sam2.architecture import (
+from cinetrack.tracking.evidence.sam2.architecture import (
     build_network,
     guess_config,
     is_published_config,
@@ -78,18 +77,19 @@ def starting_point(init: str, config: str | None, seed: int) -> StartingPoint:
     single_mask = False
     if path.is_dir():
         bundle = open_bundle(path)
-        if not isinstance(bundle.tracker, Sam2Spec):
-            raise InputError(f"{path}: expected a bundle with a SAM2 tracker, found {bundle.tracker.kind}")
-        own = read_architecture(bundle.tracker.config, bundle.folder)
+        sam2 = bundle.method.sam2
+        if sam2 is None:
+            raise InputError(f"{path}: expected a bundle with a SAM2 tracker, found {bundle.method.name}")
+        own = read_architecture(sam2.config, bundle.folder)
         single_mask = not own.get("multimask_output_in_sam")  # without which SAM2 gives one mask, tracking or not
         if name is None:
-            name, folder = bundle.tracker.config, bundle.folder
-        path = bundle.folder / bundle.tracker.checkpoint
+            name, folder = sam2.config, bundle.folder
+        path = bundle.folder / sam2.checkpoint
     elif not path.is_file():
         raise InputError(f'{path}: expected a SAM2 checkpoint, a bundle\'s folder or "{SCRATCH}", found none')
     name = name or guess_config(path, "--config")
     weights = read_weights(path)
-    network = build_network(name, folder)
+    network = build_network(name, folder, weights)
     load_weights_into(network, weights, path)
     architecture = read_architecture(name, folder)
     if single_mask and architecture.get("multimask_output_in_sam"):

@@ -12,7 +12,7 @@ import numpy as np
 
 from cinetrack.errors import InputError
 from cinetrack.sequence import CaseFiles, find_cases
-from cinetrack.sequence.image_files import read_index_masks, read_series
+from cinetrack.sequence.image_files import image_facts, read_index_masks, read_series
 from cinetrack.sequence.intensity import min_max_8bit
 from cinetrack.sequence.json_files import read_json
 from cinetrack.sequence.trackrad_dataset import check_each_once
@@ -49,13 +49,16 @@ class TrainingCase:
         Raises:
             InputError: a file is missing or unusable, or masks and frames do not belong together.
         """
+        self.case.check()
         frames = read_series(self.case.series_path)[0]
-        objects = read_index_masks(self.masks_path)[0]
-        if objects.shape != frames.shape:
+        masks_path = self.masks_path if self.is_pseudo_labelled else self.case.checked(self.masks_path)
+        shape = image_facts(masks_path, "masks of objects")[0]
+        if shape != frames.shape:  # from the header: what does not belong here is not inflated
             raise InputError(
-                f"{self.masks_path}: expected masks of the {frames.shape} frames of {self.case.series_path.name}, "
-                f"found {objects.shape}"
+                f"{masks_path}: expected masks of the {frames.shape} frames of {self.case.series_path.name}, "
+                f"found {shape}"
             )
+        objects = read_index_masks(masks_path)[0]
         accepted = np.arange(len(frames)) if self.accepted_frames is None else np.array(self.accepted_frames, dtype=int)
         if len(accepted) and accepted.max() >= len(frames):
             raise InputError(f"{self.masks_path}: expected accepted frames among {len(frames)}, found {accepted.max()}")
@@ -102,7 +105,10 @@ def _pseudo_labelled(folder: Path, cases: dict[str, CaseFiles]) -> list[Training
 def _content(meta: Any, path: Path) -> tuple[str, tuple[int, ...]]:
     if isinstance(meta, dict):
         case_id, accepted = meta.get("case_id"), meta.get("accepted_frames")
-        if isinstance(case_id, str) and isinstance(accepted, list):
-            if all(type(frame) is int and frame >= 0 for frame in accepted):
-                return case_id, tuple(sorted(set(accepted)))
+        if (
+            isinstance(case_id, str)
+            and isinstance(accepted, list)
+            and all(type(frame) is int and frame >= 0 for frame in accepted)
+        ):
+            return case_id, tuple(sorted(set(accepted)))
     raise InputError(f"{path}: expected case_id and accepted_frames, found {str(meta)[:80]}")

@@ -22,7 +22,7 @@ from yaml import YAMLError
 from cinetrack.errors import InputError
 from cinetrack.finetuning.recipe import Recipe, TrainingData
 from cinetrack.finetuning.splits import PatientSplit
-from cinetrack.tracking.sam2.architecture import POSTPROCESSING
+from cinetrack.tracking.evidence.sam2.architecture import POSTPROCESSING
 
 MOSE = "configs/sam2.1_training/sam2.1_hiera_b+_MOSE_finetune.yaml"
 
@@ -31,7 +31,9 @@ def mose_recipe() -> DictConfig:
     """SAM2's own fine-tuning configuration, with its resolvers at hand."""
     if not OmegaConf.has_resolver("times"):
         register_omegaconf_resolvers()
-    return OmegaConf.load(Path(str(files("sam2"))) / MOSE)
+    recipe = OmegaConf.load(Path(str(files("sam2"))) / MOSE)
+    assert isinstance(recipe, DictConfig)  # what the pinned package ships
+    return recipe
 
 
 def training_model(architecture: DictConfig, published: bool, image_size_px: int | None) -> DictConfig:
@@ -118,7 +120,7 @@ def training_config(
         "config": validation_config[0],
         "config_folder": validation_config[1],
         "region_px": recipe.inference_region_px,
-        "motion_compensation": recipe.motion_compensation,
+        "stabilise": recipe.stabilise,
     }
     trainer.model = model
     if recipe.image_encoder_lr == 0:
@@ -126,7 +128,7 @@ def training_config(
     trainer.data.train.datasets = _datasets(config, recipe, data, split.training, run)
     trainer.data.train.pin_memory = device == "cuda"
     trainer.optim.param_group_modifiers[0].layer_decay_value = recipe.layer_decay
-    for group, rate in zip(trainer.optim.options.lr, ("${scratch.base_lr}", "${scratch.vision_lr}")):
+    for group, rate in zip(trainer.optim.options.lr, ("${scratch.base_lr}", "${scratch.vision_lr}"), strict=True):
         group.scheduler = _schedule(rate, recipe)
     trainer.optim.amp = {"enabled": recipe.precision != "float32", "amp_dtype": _amp_type(recipe.precision)}
     # The objects of a batch of several clips differ in number, and cuDNN would time its algorithms anew, for seconds,
@@ -148,9 +150,9 @@ def _datasets(
     """One concatenation of all sources: upstream's mixing asks for shares that add up to 1.0 exactly, in float32."""
     stock = config.trainer.data.train.datasets[0].dataset.datasets[0]
     shared = {"sampler": stock.sampler, "transforms": "${vos.train_transforms}", "seed": recipe.seed}
-    if recipe.motion_compensation or recipe.region_px is not None:
+    if recipe.stabilise or recipe.region_px is not None:
         region_px = None if recipe.region_px is None else list(recipe.region_px)
-        shared["view"] = {"motion_compensation": recipe.motion_compensation, "region_px": region_px}
+        shared["view"] = {"stabilise": recipe.stabilise, "region_px": region_px}
     sources: list[dict[str, Any]] = []
     if data.folders:
         sources.append(

@@ -14,7 +14,6 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from cinetrack.bundle.loading import shown
 from cinetrack.errors import InputError
 from cinetrack.evaluation.case_metrics import case_metrics
 from cinetrack.evaluation.improvement import improvement_percent, mean_accuracy
@@ -24,11 +23,13 @@ from cinetrack.finetuning.tables import read_table, write_table
 from cinetrack.pipeline.track_case import track_whole
 from cinetrack.report.outlines import outlines
 from cinetrack.sequence import CaseFiles
+from cinetrack.sequence.image_files import image_facts
 from cinetrack.sequence.intensity import min_max_8bit
+from cinetrack.tracking import Chain
 from cinetrack.tracking.device import native_precision
-from cinetrack.tracking.motion_compensation import MotionCompensation
-from cinetrack.tracking.sam2.architecture import build_network
-from cinetrack.tracking.sam2.tracker import Sam2Tracker
+from cinetrack.tracking.evidence.sam2.architecture import build_network
+from cinetrack.tracking.evidence.sam2.source import Sam2Source
+from cinetrack.tracking.stabilisation import Stabiliser, Unstabilised
 
 VALIDATION_CSV = "validation.csv"
 COLUMNS = ("epoch", "improvement_percent", *(metric.key for metric in ACCURACY))
@@ -69,7 +70,7 @@ class Validation:
         config, config_folder: the architecture as a bundle names it.
         run: its validation.csv holds what earlier epochs reached.
         region_px: side of the target's surroundings to track in; None for whole frames.
-        motion_compensation: whether to track on motion-compensated frames.
+        stabilise: whether to track on stabilised frames.
     """
 
     def __init__(
@@ -80,14 +81,14 @@ class Validation:
         run: Path,
         device: str,
         region_px: int | None = None,
-        motion_compensation: bool = False,
+        stabilise: bool = False,
     ) -> None:
         self._cases = list(cases)
         self._config, self._config_folder = config, config_folder
         self._run = run
         self._device = device
         self._region_px = region_px
-        self._motion_compensation = motion_compensation
+        self._stabilise = stabilise
 
     def run(
         self, weights: Mapping[str, torch.Tensor], epochs_done: int, rank: int = 0, world_size: int = 1
@@ -116,16 +117,17 @@ class Validation:
     def _track_share(
         self, weights: Mapping[str, torch.Tensor], rank: int, world_size: int
     ) -> tuple[dict[str, dict[str, float]], dict[str, np.ndarray]]:
-        device = torch.device(self._device, int(os.environ.get("LOCAL_RANK", 0)) if self._device == "cuda" else None)
+        number = os.environ.get("LOCAL_RANK", "0")
+        device = torch.device(f"cuda:{int(number)}" if self._device == "cuda" else self._device)
         network = build_network(self._config, self._config_folder)
         network.load_state_dict(weights)
-        sam2 = Sam2Tracker(network, device, native_precision(device))
-        compensation = MotionCompensation() if self._motion_compensation else None
-        tracker = shown(sam2, self._region_px, compensation)
-        scores, overlays = {}, {}
+        sam2 = Sam2Source(network, device, native_precision(device), self._region_px)
+        chain = Chain("sam2", (sam2,), Stabiliser() if self._stabilise else Unstabilised())
+        scores: dict[str, dict[str, float]] = {}
+        overlays: dict[str, np.ndarray] = {}
         for files in self._cases[rank::world_size]:
             case, truth = files.read_case().case, read_truth(files)
-            masks = track_whole(case, tracker).masks
+            masks = track_whole(case, chain).masks
             scores[files.case_id] = case_metrics(
                 masks, truth.masks, truth.region, truth.spacing_mm, truth.number_type
             ).scores
@@ -137,12 +139,14 @@ class Validation:
 
 def check_case(files: CaseFiles) -> None:
     """Raise InputError, naming the file, where a case cannot be tracked or scored."""
-    frames, truth = files.read_case().case.sequence.frames, read_truth(files)
-    if truth.masks.shape != frames.shape:
+    frames = files.read_case().case.sequence.frames
+    shape, _ = image_facts(files.labels_file(), "a mask")
+    if shape != frames.shape:  # from the header: what does not belong here is not inflated
         raise InputError(
             f"{files.labels_path}: expected masks of the {frames.shape} frames of {files.series_path.name}, "
-            f"found {truth.masks.shape}"
+            f"found {shape}"
         )
+    truth = read_truth(files)
     shown = int(truth.masks.any(axis=(1, 2)).sum())
     if shown < 2:
         raise InputError(

@@ -12,11 +12,11 @@ from pathlib import Path
 import torch
 
 from cinetrack.bundle import open_bundle
+from cinetrack.bundle.checkpoint_file import save_checkpoint
+from cinetrack.bundle.finite_weights import check_weights
 from cinetrack.bundle.safe_weights import differences
-from cinetrack.bundle.tracker_spec import Sam2Spec
 from cinetrack.errors import BundleError, InputError
-from cinetrack.sequence.atomic_write import atomic_path
-from cinetrack.tracking.sam2.architecture import read_weights
+from cinetrack.tracking.evidence.sam2.architecture import read_weights
 
 
 def average_checkpoints(sources: Sequence[Path], shares: Sequence[float] | None, output: Path) -> None:
@@ -41,7 +41,7 @@ def average_checkpoints(sources: Sequence[Path], shares: Sequence[float] | None,
     # One checkpoint at a time: the largest are 900 MB.
     first: dict[str, torch.Tensor] = {}
     mean: dict[str, torch.Tensor] = {}
-    for source, share in zip(sources, shares):
+    for source, share in zip(sources, shares, strict=True):
         path = _checkpoint(source)
         weights = {name: value for name, value in read_weights(path).items() if isinstance(value, torch.Tensor)}
         first = first or weights
@@ -51,14 +51,15 @@ def average_checkpoints(sources: Sequence[Path], shares: Sequence[float] | None,
             # In double precision, so that equal weights stay what they are.
             part = value.double() * (share / sum(shares))
             mean[name] = mean[name] + part if name in mean else part
-    with atomic_path(output) as temporary:
-        torch.save({"model": {name: value.to(first[name].dtype) for name, value in mean.items()}}, temporary)
+    averaged = {name: value.to(first[name].dtype) for name, value in mean.items()}
+    check_weights(averaged, output)  # shares of thousands may leave a number type's range
+    save_checkpoint({"model": averaged}, output)
 
 
 def _checkpoint(source: Path) -> Path:
     if not source.is_dir():
         return source
     bundle = open_bundle(source)
-    if not isinstance(bundle.tracker, Sam2Spec):
-        raise InputError(f"{source}: expected a bundle with a SAM2 tracker, found {bundle.tracker.kind}")
-    return bundle.folder / bundle.tracker.checkpoint
+    if bundle.method.sam2 is None:
+        raise InputError(f"{source}: expected a bundle with a SAM2 tracker, found {bundle.method.name}")
+    return bundle.folder / bundle.method.sam2.checkpoint

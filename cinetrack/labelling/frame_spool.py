@@ -15,21 +15,13 @@ from pathlib import Path
 from typing import BinaryIO
 
 import numpy as np
-import SimpleITK as sitk
 
-from cinetrack.errors import InputError
 from cinetrack.sequence import CaseFiles
 from cinetrack.sequence.atomic_write import atomic_path
-from cinetrack.sequence.image_files import ImageGeometry, read_series
+from cinetrack.sequence.image_files import ImageGeometry, check_first_frame, open_series
 from cinetrack.sequence.intensity import finite_frame
-from cinetrack.sequence.metaimage_check import check_metaimage
 
 BLOCK_BYTES = 8 << 20
-
-ELEMENT_TYPES = {
-    "MET_CHAR": "i1", "MET_UCHAR": "u1", "MET_SHORT": "i2", "MET_USHORT": "u2", "MET_INT": "i4", "MET_UINT": "u4",
-    "MET_FLOAT": "f4", "MET_DOUBLE": "f8",
-}  # fmt: skip
 
 
 class Spool:
@@ -38,7 +30,7 @@ class Spool:
     def __init__(self, shape: tuple[int, int, int], dtype: np.dtype, folder: Path | None = None) -> None:
         self.shape = shape
         self.dtype = np.dtype(dtype)
-        self._file: BinaryIO = tempfile.TemporaryFile(dir=folder)
+        self._file: BinaryIO = tempfile.TemporaryFile(dir=folder)  # noqa: SIM115 -- closed by close()
         self._frame_bytes = shape[1] * shape[2] * self.dtype.itemsize
         os.ftruncate(self._file.fileno(), shape[0] * self._frame_bytes)
 
@@ -62,7 +54,10 @@ class Spool:
     def put_rows(self, index: int, first_row: int, rows: np.ndarray) -> None:
         """Put some rows of a frame, (n, W), from `first_row` on."""
         offset = index * self._frame_bytes + first_row * self.shape[2] * self.dtype.itemsize
-        os.pwrite(self._file.fileno(), np.ascontiguousarray(rows, self.dtype), offset)
+        data = np.ascontiguousarray(rows, self.dtype).view(np.uint8).reshape(-1)
+        written = 0
+        while written < len(data):  # a disk that fills up takes a part without an error, and refuses the next
+            written += os.pwrite(self._file.fileno(), data[written:], offset + written)
 
     def rows(self, index: int, first_row: int, count: int) -> np.ndarray:
         """Some rows of a frame, (count, W)."""
@@ -80,40 +75,25 @@ class FrameSpool(Spool):
 
     def __init__(self, path: Path, folder: Path | None = None) -> None:
         """Read `path`; the spool lies in `folder`, by default the system's temporary one. Raises InputError."""
-        if path.suffix.lower() != ".mha":
-            frames, self.geometry = read_series(path)
-            super().__init__(frames.shape, frames.dtype, folder)
-            for index, frame in enumerate(frames):
-                self[index] = frame
-            return
-        if not path.is_file():
-            raise InputError(f"{path}: expected a cine-MR series, found no such file")
-        check_metaimage(path, "a cine-MR series")
-        fields, data_offset = _read_header(path)
-        self.geometry = _geometry(path)
-        time, width, height = (int(size) for size in fields["DimSize"].split())
-        order = ">" if fields.get("BinaryDataByteOrderMSB", "False").lower() == "true" else "<"
-        super().__init__((time, height, width), np.dtype(order + ELEMENT_TYPES[fields["ElementType"]]), folder)
-        with path.open("rb") as file:
-            file.seek(data_offset)
-            self._turn_over(_inflated(file) if fields.get("CompressedData", "").lower() == "true" else file)
+        image = open_series(path)
+        self.geometry = image.geometry
+        super().__init__(image.shape, image.dtype, folder)
+        try:
+            for first_row, block in image.blocks(BLOCK_BYTES):
+                for index, rows in enumerate(block):
+                    self.put_rows(index, first_row, rows)
+            check_first_frame(path, super().__getitem__(0))
+        except BaseException:
+            self.close()
+            raise
 
     def __getitem__(self, index: int) -> np.ndarray:
         return finite_frame(super().__getitem__(index))[0]
 
-    def _turn_over(self, stream: BinaryIO) -> None:
-        time, height, width = self.shape
-        row_bytes = width * time * self.dtype.itemsize
-        step = max(1, BLOCK_BYTES // row_bytes)
-        for first_row in range(0, height, step):
-            count = min(step, height - first_row)
-            block = np.frombuffer(stream.read(count * row_bytes), self.dtype).reshape(count, width, time)
-            for index in range(time):
-                self.put_rows(index, first_row, block[:, :, index])
-
 
 def open_frames(case: CaseFiles, folder: Path | None = None) -> FrameSpool:
     """A case's series as a spool. Raises InputError naming the bad file."""
+    case.check()
     return FrameSpool(case.series_path, folder)
 
 
@@ -162,46 +142,3 @@ def _header(geometry: ImageGeometry, size: tuple[int, int, int], data_bytes: int
         "ElementDataFile": "LOCAL",  # last: the data follow
     }
     return "".join(f"{key} = {value}\n" for key, value in fields.items()).encode()
-
-
-def _read_header(path: Path) -> tuple[dict[str, str], int]:
-    fields: dict[str, str] = {}
-    with path.open("rb") as file:
-        while not fields.get("ElementDataFile"):
-            key, _, value = file.readline().decode("latin-1").partition("=")
-            fields[key.strip()] = value.strip()
-        offset = file.tell()
-    if fields.get("NDims") != "3" or fields.get("ElementNumberOfChannels", "1") != "1":
-        raise InputError(f"{path}: expected a cine-MR series of three dimensions and one channel, found another image")
-    if fields.get("ElementType") not in ELEMENT_TYPES or fields.get("BinaryData", "True").lower() != "true":
-        raise InputError(f"{path}: expected one of {', '.join(ELEMENT_TYPES)}, found {fields.get('ElementType')}")
-    return fields, offset
-
-
-def _geometry(path: Path) -> ImageGeometry:
-    reader = sitk.ImageFileReader()
-    reader.SetFileName(str(path))
-    try:
-        reader.ReadImageInformation()
-    except RuntimeError as error:
-        raise InputError(f"{path}: expected a cine-MR series, found an unreadable header ({error})") from None
-    return ImageGeometry(reader.GetSpacing(), reader.GetOrigin(), reader.GetDirection())
-
-
-class _inflated:
-    """A zlib stream read like a file."""
-
-    def __init__(self, file: BinaryIO) -> None:
-        self._file = file
-        self._inflate = zlib.decompressobj()
-
-    def read(self, count: int) -> bytes:
-        parts = []
-        while count:
-            source = self._inflate.unconsumed_tail or self._file.read(1 << 20)
-            part = self._inflate.decompress(source, count)
-            if not part and not source:
-                break
-            parts.append(part)
-            count -= len(part)
-        return b"".join(parts)

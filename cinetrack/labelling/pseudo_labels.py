@@ -5,7 +5,8 @@
     <output>/<case>/meta.json     the label, the model, and which frames may be trained on; written last
 
 <case> is the case id as `safe_name` writes it; the id itself is in meta.json. A folder with meta.json is finished.
-The refiner of a bundle is not used: as in the paper, pseudo-labels are the tracker's masks with their holes filled.
+The bundle's whole method makes them, as in every other command. The paper's are SAM2's alone, with their holes filled:
+a bundle without nnU-Net gives these.
 """
 
 from __future__ import annotations
@@ -118,7 +119,9 @@ def propagate_case(
     masks = Spool(frames.shape, np.uint8, folder)
     scores = []
     try:
-        for frame in propagate(model.tracker, segmenter_of(model), frames, label.prompts):
+        for frame in propagate(
+            model.chain, segmenter_of(model), frames, frames.geometry.spacing_mm, label.prompts
+        ):
             masks[frame.index] = frame.objects
             scores.append(scores_of(frame))
             on_frame(len(scores), len(frames))
@@ -146,8 +149,8 @@ def pseudo_label_meta(
         "accepted_frames": list(range(frame_count)),
         "bundle": model.bundle.name,
         "bundle_fingerprint": model.bundle.fingerprint,
-        "tracker": model.tracker.name,
-        "precision": model.tracker.precision,
+        "tracker": model.chain.name,
+        "precision": model.chain.precision,
         "tool_version": cinetrack.__version__,
         "label_folder": labelled.version.folder,
         "label": asdict(labelled.version.meta),

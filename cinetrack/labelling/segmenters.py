@@ -19,11 +19,11 @@ from scipy import ndimage
 
 from cinetrack.errors import InputError
 from cinetrack.evaluation.dice import dice_coefficients
-from cinetrack.pipeline.hole_fill import fill_holes
+from cinetrack.tracking.postprocessing.fill_holes import fill_holes
 from cinetrack.pipeline.model import Model
 from cinetrack.sequence.intensity import min_max_8bit
-from cinetrack.tracking import BoxPrompt, MaskPrompt, PointPrompt, Prompt, StepResult, Tracker, TrackingSession
-from cinetrack.tracking.protocol import check_prompt
+from cinetrack.tracking import BoxPrompt, Chain, MaskPrompt, PointPrompt, Prompt, StepResult, TrackingSession
+from cinetrack.tracking.prompts import check_prompt
 
 CLICK_RADIUS_PX = 2  # a click says as much about its neighbours
 GRABCUT_ITERATIONS = 5
@@ -69,7 +69,7 @@ def segmenter_of(model: Model) -> Segmenter:
     """The segmenter that the model's bundle names."""
     name = model.bundle.segmenter
     if name == "sam2":
-        return Sam2Segmenter(model.tracker)
+        return Sam2Segmenter(model.chain)
     return ClassicalSegmenter(name, {"grabcut": grabcut, "random_walker": random_walker}[name])
 
 
@@ -79,18 +79,18 @@ class Sam2Segmenter:
     name = "sam2"
     prompts_tracker = True
 
-    def __init__(self, tracker: Tracker) -> None:
-        self._tracker = tracker
+    def __init__(self, chain: Chain) -> None:
+        self._chain = chain
 
     def begin(self, frame: np.ndarray) -> FrameSegmenter:
-        return _Sam2Frame(self._tracker, frame)
+        return _Sam2Frame(self._chain, frame)
 
 
 class _Sam2Frame:
     """Every box is a target of one tracking session, which embeds the frame when it starts."""
 
-    def __init__(self, tracker: Tracker, frame: np.ndarray) -> None:
-        self._tracker = tracker
+    def __init__(self, chain: Chain, frame: np.ndarray) -> None:
+        self._chain = chain
         self._frame = frame
         self._session: TrackingSession | None = None
 
@@ -105,7 +105,7 @@ class _Sam2Frame:
     def _add(self, prompt: Prompt) -> StepResult:
         if self._session is not None:
             return self._session.add_target(prompt)
-        self._session = self._tracker.start(self._frame, prompt)
+        self._session = self._chain.start(self._frame, prompt)
         return self._session.results[0]
 
 

@@ -11,7 +11,7 @@ import tempfile
 import threading
 import zlib
 from dataclasses import dataclass
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +33,7 @@ from cinetrack.labelling.work_queue import WorkQueue
 from cinetrack.labelling.workspace import Draft, Workspace
 from cinetrack.pipeline.model import Model
 from cinetrack.sequence import CaseFiles
+from cinetrack.sequence.image_files import open_series
 from cinetrack.tracking import BoxPrompt
 
 logger = logging.getLogger(__name__)
@@ -203,7 +204,7 @@ class LabellingService:
         after = 0 if version is None else version.number
         workspace = Workspace(
             case,
-            self.model.tracker,
+            self.model.chain,
             self.segmenter,
             self._turns,
             after,
@@ -238,7 +239,7 @@ class LabellingService:
             case_id=workspace.case.case_id,
             patient_id=workspace.case.patient_id,
             user=person.name,
-            time=datetime.now(timezone.utc).isoformat(timespec="microseconds"),
+            time=datetime.now(UTC).isoformat(timespec="microseconds"),
             tool_version=cinetrack.__version__,
             frame_count=len(workspace.frames),
             bundle=self.model.bundle.name,
@@ -276,6 +277,10 @@ def _restore_track(workspace: Workspace, propagated: tuple[bytes, bytes], where:
         path = Path(folder) / "propagated.mha"
         path.write_bytes(propagated[0])
         try:
+            stored = open_series(path)
+            # A store is others' data: what it holds is compared before it is inflated, and names no file here.
+            if stored.shape != workspace.frames.shape or stored.data_path != path:
+                raise InputError(f"{where}: expected masks of {workspace.frames.shape} frames, found {stored.shape}")
             masks = FrameSpool(path)
             workspace.restore_track(masks, scores_from_json(propagated[1], f"{where}/propagated_scores.json"))
             masks.close()

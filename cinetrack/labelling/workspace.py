@@ -16,7 +16,7 @@ import numpy as np
 
 from cinetrack.errors import InputError
 from cinetrack.labelling.display import Display, Window
-from cinetrack.labelling.frame_spool import FrameSpool, Spool
+from cinetrack.labelling.frame_spool import Spool, open_frames
 from cinetrack.labelling.given_prompts import MOST_PROMPTS, GivenPrompt
 from cinetrack.labelling.index_masks import indexed
 from cinetrack.labelling.propagation import Checkpoints, propagate
@@ -24,7 +24,7 @@ from cinetrack.labelling.segmenters import FrameSegmenter, Segmenter
 from cinetrack.labelling.track_scores import scores_of
 from cinetrack.labelling.turns import Turns
 from cinetrack.sequence import CaseFiles
-from cinetrack.tracking import BoxPrompt, MaskPrompt, PointPrompt, Tracker
+from cinetrack.tracking import BoxPrompt, Chain, MaskPrompt, PointPrompt
 
 MOST_OBJECTS = 5
 UNDO_STEPS = 100
@@ -74,7 +74,7 @@ class Workspace:
     def __init__(
         self,
         case: CaseFiles,
-        tracker: Tracker,
+        chain: Chain,
         segmenter: Segmenter,
         turns: Turns,
         after: int = 0,
@@ -82,7 +82,7 @@ class Workspace:
     ) -> None:
         self.case = case
         self.after = after
-        self.frames = FrameSpool(case.series_path)
+        self.frames = open_frames(case)
         self.frame_rate_hz, self.field_strength_t = case.frame_rate_hz(), case.field_strength_t()
         self.region = case.region()
         self.display = Display.of(self.frames.shape[1:], self.frames.geometry.spacing_mm)
@@ -91,7 +91,7 @@ class Workspace:
         self.track = Track(Spool(self.frames.shape, np.uint8))
         self.cancelled = threading.Event()
         self.folder = tempfile.TemporaryDirectory(prefix="cinetrack-")  # for the page's film; goes with the workspace
-        self._tracker, self._segmenter, self._turns = tracker, segmenter, turns
+        self._chain, self._segmenter, self._turns = chain, segmenter, turns
         self._on_frame_begun = on_frame
         self._history: list[Draft] = []
         self._begun: tuple[int, FrameSegmenter] | None = None
@@ -198,7 +198,13 @@ class Workspace:
         track.done = self._valid_frames()
         track.prompts = prompts
         steps = propagate(
-            self._tracker, self._segmenter, self.frames, prompts, track.checkpoints, resume_before=track.done
+            self._chain,
+            self._segmenter,
+            self.frames,
+            self.frames.geometry.spacing_mm,
+            prompts,
+            track.checkpoints,
+            resume_before=track.done,
         )
         del track.scores[track.done :]
         while not self.cancelled.is_set():

@@ -47,9 +47,9 @@ def run(input_folder: Path, output_folder: Path, model_folder: Path | None = Non
     if bundle.folder.resolve() == DEFAULT_FOLDER and not has_published_weights(bundle):
         _say("hint", SUPPLY_YOUR_OWN)
     _say("device", _device_name(model.device))
-    _say("precision", model.tracker.precision)
+    _say("precision", model.chain.precision)
     loading_s = perf_counter() - began
-    tracked = track_whole(loaded.case, model.tracker, model.refiner)
+    tracked = track_whole(loaded.case, model.chain)
     began = perf_counter()
     path = write_output(output_folder, tracked.masks, loaded.geometry)
     seconds = Seconds(loading_s, tracked.stage_seconds, perf_counter() - began)

@@ -1,53 +1,44 @@
-"""One case through tracker, refiner and hole fill, frame by frame: what the container, the CLI and the API share."""
+"""One case through the method, frame by frame: what the container, the commands and the API share."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from time import perf_counter
-from typing import TYPE_CHECKING
 
 import numpy as np
 
-from cinetrack.pipeline.hole_fill import fill_holes
 from cinetrack.sequence import TrackingCase
-from cinetrack.tracking import StepResult, Tracker
-
-if TYPE_CHECKING:
-    from cinetrack.refinement.refiner import Refiner  # imports nnU-Net: only bundles with a refiner need it
+from cinetrack.tracking import Chain, StepResult
 
 
 @dataclass(frozen=True, eq=False)
 class TrackedFrame:
-    """The final mask of one frame and what led to it.
+    """A frame of a tracked case.
 
     Attributes:
-        mask: (H, W) bool, refined and filled; the given mask on frame 0.
-        result: the tracker's own, before refinement.
-        tracking_s, refining_s: seconds spent on this frame.
+        result: the target on it; on the first frame its mask is the given one.
+        seconds: spent on this frame, by stage.
     """
 
-    mask: np.ndarray
     result: StepResult
-    tracking_s: float
-    refining_s: float
+    seconds: dict[str, float]
+
+    @property
+    def mask(self) -> np.ndarray:
+        """(H, W) bool, the final mask."""
+        return self.result.mask
 
 
-def track(case: TrackingCase, tracker: Tracker, refiner: Refiner | None = None) -> Iterator[TrackedFrame]:
+def track(case: TrackingCase, chain: Chain) -> Iterator[TrackedFrame]:
     """Track a case causally, one frame at a time; yields as many frames as the sequence has."""
     frames = case.sequence.frames
-    began = perf_counter()
-    session = tracker.start(frames[0], case.first_mask)
-    tracked = perf_counter()
-    refining = None if refiner is None else refiner.start(frames[0], case.first_mask, case.sequence.spacing_mm)
-    yield TrackedFrame(case.first_mask, session.results[0], tracked - began, perf_counter() - tracked)
+    session = chain.start(frames[0], case.first_mask, case.sequence.spacing_mm)
+    spent = session.seconds
+    yield TrackedFrame(session.results[0], spent)
     for frame in frames[1:]:
-        began = perf_counter()
-        result = session.step(frame)
-        tracked = perf_counter()
-        mask = result.mask if refining is None else refining.step(frame, result.mask)
-        mask = fill_holes(mask)
-        yield TrackedFrame(mask, result, tracked - began, perf_counter() - tracked)
+        result, before = session.step(frame), spent
+        spent = session.seconds
+        yield TrackedFrame(result, {stage: seconds - before.get(stage, 0.0) for stage, seconds in spent.items()})
 
 
 @dataclass(eq=False)
@@ -56,8 +47,8 @@ class TrackedCase:
 
     Attributes:
         masks: (T, H, W) bool.
-        object_scores, predicted_ious: one number a frame; NaN where the tracker estimates none.
-        stage_seconds: seconds in total of each of the method's stages, by name.
+        object_scores, predicted_ious: one number a frame; NaN where no source estimates one.
+        stage_seconds: in total, by stage of the method.
     """
 
     masks: np.ndarray
@@ -70,19 +61,18 @@ class TrackedCase:
         self.masks[len(self.object_scores)] = frame.mask
         self.object_scores.append(frame.result.object_score)
         self.predicted_ious.append(frame.result.predicted_iou)
-        for stage, seconds in (("tracking", frame.tracking_s), ("refining", frame.refining_s)):
+        for stage, seconds in frame.seconds.items():
             self.stage_seconds[stage] = self.stage_seconds.get(stage, 0.0) + seconds
 
 
 def track_whole(
     case: TrackingCase,
-    tracker: Tracker,
-    refiner: Refiner | None = None,
+    chain: Chain,
     on_frame: Callable[[int, int], None] = lambda done, total: None,
 ) -> TrackedCase:
     """Track a case and keep every frame's mask; `on_frame` is told the frames done and the frames in total."""
     tracked = TrackedCase(np.zeros(case.sequence.frames.shape, dtype=bool))
-    for done, frame in enumerate(track(case, tracker, refiner), 1):
+    for done, frame in enumerate(track(case, chain), 1):
         tracked.add(frame)
         on_frame(done, len(tracked.masks))
     return tracked

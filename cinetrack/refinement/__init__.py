@@ -1,6 +1,2 @@
-"""The second stage of the method: an nnU-Net redraws the tracker's mask from the last frames and their masks."""
-
-from cinetrack.refinement.refined_tracker import RefinedTracker, refined_in_place
-from cinetrack.refinement.refiner import Refiner, RefinerSession
-
-__all__ = ["RefinedTracker", "Refiner", "RefinerSession", "refined_in_place"]
+"""nnU-Net on the last frames of a sequence and their masks. The one adapter to nnunetv2: its plans, preprocessing,
+network and export, as a stream."""

@@ -16,11 +16,14 @@ from typing import Any
 import torch
 from torch import nn
 
+from cinetrack.bundle.build_limit import BuildLimit
+from cinetrack.bundle.finite_weights import check_weights
+from cinetrack.bundle.model_json import read_model_json
 from cinetrack.bundle.safe_weights import load_weights
-from cinetrack.errors import BundleError, InputError
+from cinetrack.errors import BundleError
 from cinetrack.refinement.network import build_network, lay_out_for_cpu, load_state
 from cinetrack.refinement.nnunet import ConfigurationManager, LabelManager, PlansManager
-from cinetrack.sequence.json_files import read_json
+from cinetrack.refinement.plan_checks import check_plans
 
 
 @dataclass(frozen=True, eq=False)
@@ -31,6 +34,7 @@ class NnunetModel:
         plans, configuration, labels, dataset_json: nnU-Net's own, which its preprocessing and export take.
         networks: one a fold, on the device, in evaluation mode.
         mirror_axes: of the image (0: rows, 1: columns), along which training mirrored it; may be empty.
+        source: the checkpoint, or the folder of several, to be named where the networks do not work.
     """
 
     plans: PlansManager
@@ -39,6 +43,7 @@ class NnunetModel:
     dataset_json: dict[str, Any]
     networks: tuple[nn.Module, ...]
     mirror_axes: tuple[int, ...]
+    source: Path
 
     @property
     def reads_spacing(self) -> bool:
@@ -64,11 +69,13 @@ def load_model_folder(
     plans_path, dataset_path = folder / "plans.json", folder / "dataset.json"
     plans_json, dataset_json = _read_object(plans_path), _read_object(dataset_path)
     paths = [folder / f"fold_{fold}" / checkpoint for fold in folds]
-    checkpoints = [_read_checkpoint(path) for path in paths]
+    checkpoints = [read_checkpoint(path) for path in paths]
     # As nnU-Net does, the first fold speaks for all.
     configuration_name = checkpoints[0]["init_args"].get("configuration")
-    mirror_axes = tuple(checkpoints[0].get("inference_allowed_mirroring_axes") or ())
-    if not set(mirror_axes) <= {0, 1}:
+    if not isinstance(configuration_name, str):
+        raise BundleError(f"{paths[0]}: expected the name of a configuration, found {configuration_name!r}")
+    mirror_axes = checkpoints[0].get("inference_allowed_mirroring_axes") or ()
+    if not isinstance(mirror_axes, (tuple, list)) or any(axis not in (0, 1) for axis in mirror_axes):
         raise BundleError(f"{paths[0]}: expected mirroring along axes 0 and 1 of a 2D image, found {mirror_axes}")
 
     with _blaming(dataset_path):
@@ -82,6 +89,7 @@ def load_model_folder(
         plans = PlansManager(plans_json)
         configuration = plans.get_configuration(configuration_name)
         _check_configuration(plans_path, configuration_name, configuration)
+        check_plans(plans_path, plans, configuration, input_channels)
         label_manager_class = plans.label_manager_class
     with _blaming(dataset_path):
         labels = label_manager_class(dataset_json["labels"], dataset_json.get("regions_class_order"))
@@ -89,13 +97,14 @@ def load_model_folder(
 
     networks = []
     for path, content in zip(paths, checkpoints):
-        with _blaming(plans_path):
+        with _blaming(plans_path), BuildLimit(plans_path, content["network_weights"]):
             network = build_network(configuration, input_channels, outputs, plans_path)
         load_state(network, content["network_weights"], path)
         if device.type == "cpu":
             network = lay_out_for_cpu(network)
         networks.append(network.to(device).eval().requires_grad_(False))
-    return NnunetModel(plans, configuration, labels, dataset_json, tuple(networks), mirror_axes)
+    source = paths[0] if len(paths) == 1 else folder
+    return NnunetModel(plans, configuration, labels, dataset_json, tuple(networks), tuple(mirror_axes), source)
 
 
 def _check_configuration(path: Path, name: str, configuration: ConfigurationManager) -> None:
@@ -106,24 +115,21 @@ def _check_configuration(path: Path, name: str, configuration: ConfigurationMana
         raise BundleError(
             f"{path}: expected a model of one stage, found {name!r} after stage {configuration.previous_stage_name!r}"
         )
-    if configuration.preprocessor_class is None:
-        raise BundleError(f"{path}: expected a preprocessor of nnU-Net, found {configuration.preprocessor_name!r}")
 
 
-def _read_checkpoint(path: Path) -> dict[str, Any]:
+def read_checkpoint(path: Path) -> dict[str, Any]:
+    """A checkpoint as nnU-Net's trainer writes it. Raises BundleError where it is none, or its weights not finite."""
     content = load_weights(path)
     for key in ("network_weights", "init_args"):
         if not isinstance(content.get(key), dict):
             found = sorted(content)[:5]
             raise BundleError(f"{path}: expected a checkpoint of nnU-Net's trainer with {key!r}, found {found}")
+    check_weights(content["network_weights"], path)
     return content
 
 
 def _read_object(path: Path) -> dict[str, Any]:
-    try:
-        content = read_json(path)
-    except InputError as error:
-        raise BundleError(str(error)) from None
+    content = read_model_json(path, finite=False)
     if not isinstance(content, dict):
         raise BundleError(f"{path}: expected a json object as nnU-Net writes it, found {type(content).__name__}")
     return content

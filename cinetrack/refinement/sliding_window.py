@@ -70,55 +70,44 @@ class SlidingWindow:
         self._grid_for = lru_cache(maxsize=16)(self._make_grid)
 
     @torch.inference_mode()
-    def logits(self, image_cdhw: torch.Tensor, wanted_dhw: torch.Tensor | None = None) -> torch.Tensor:
+    def logits(self, image_cdhw: torch.Tensor) -> torch.Tensor:
         """The networks' mean logits, (K, D, H, W) on the CPU.
 
         Half precision, and float32 where half overflows: nnU-Net stops there, a treatment cannot.
-
-        Args:
-            wanted_dhw: bool, true somewhere; only tiles that hold a wanted pixel are computed, and logits of the other
-                pixels mean nothing. None for all.
         """
-        logits = self._mean_over_networks(image_cdhw, wanted_dhw, self._dtype, torch.half)
+        logits = self._mean_over_networks(image_cdhw, self._dtype, torch.half)
         if not torch.isfinite(logits).all():
             logger.warning("refiner: logits beyond the range of float16, computing this frame in float32")
-            logits = self._mean_over_networks(image_cdhw, wanted_dhw, torch.float32, torch.float32)
+            logits = self._mean_over_networks(image_cdhw, torch.float32, torch.float32)
         return logits
 
-    def _mean_over_networks(
-        self, image_cdhw: torch.Tensor, wanted_dhw: torch.Tensor | None, dtype: torch.dtype, sums: torch.dtype
-    ) -> torch.Tensor:
+    def _mean_over_networks(self, image_cdhw: torch.Tensor, dtype: torch.dtype, sums: torch.dtype) -> torch.Tensor:
         padded, back = pad_nd_image(image_cdhw, self._patch_size, "constant", {"value": 0}, return_slicer=True)
         padded = padded.to(self._device)
         grid = self._grid_for(tuple(padded.shape[1:]))
-        if wanted_dhw is None:
-            tiles = grid.tiles
-        else:
-            wanted = torch.zeros(padded.shape[1:], dtype=torch.bool)
-            wanted[tuple(back[1:])] = wanted_dhw
-            tiles = tuple(tile for tile in grid.tiles if wanted[tile].any())
-        total = None
-        for network in self._networks:
-            logits = self._predict(network, padded, tiles, grid.weight_dhw, dtype, sums)[(slice(None), *back[1:])].cpu()
-            total = logits if total is None else total.add_(logits)
-        return total.div_(len(self._networks)) if len(self._networks) > 1 else total
+        of_networks = (self._predict(network, padded, grid, dtype, sums) for network in self._networks)
+        logits = [found[(slice(None), *back[1:])].cpu() for found in of_networks]
+        total = logits[0]
+        for more in logits[1:]:
+            total = total.add_(more)
+        return total.div_(len(logits)) if len(logits) > 1 else total
 
     def _predict(
         self,
         network: nn.Module,
         image: torch.Tensor,
-        tiles: Sequence[Tile],
-        weight_dhw: torch.Tensor,
+        grid: TileGrid,
         dtype: torch.dtype,
         sums: torch.dtype,
     ) -> torch.Tensor:
         total = None
         with _autocast(self._device, dtype):
-            for (number, rows, columns), logits in self._tile_logits(network, image, tiles):
+            for (number, rows, columns), logits in self._tile_logits(network, image, grid.tiles):
                 if total is None:
                     total = torch.zeros((logits.shape[0], *image.shape[1:]), dtype=sums, device=self._device)
                 total[:, number, rows, columns] += logits.mul_(self._gaussian)
-        return total.div_(weight_dhw)
+        assert total is not None, "an image has at least one tile"
+        return total.div_(grid.weight_dhw)
 
     def _tile_logits(
         self, network: nn.Module, image: torch.Tensor, tiles: Sequence[Tile]

@@ -115,14 +115,14 @@ def plan_validations(
     checkpoints = dict.fromkeys(candidate.checkpoint for candidate in candidates)
     trained = _trained_folds(models, len(held_out), list(checkpoints))
     for candidate in candidates:
-        candidate.spec("refiner", (0,), view_of(models))  # raises for a setting out of range
+        candidate.stage((0,), view_of(models))  # raises for a setting out of range
     untrained = sorted(set(folds or ()) - set(trained), key=str)
     if untrained:
-        raise InputError(f"--fold: expected trained folds ({', '.join(map(str, trained))}), found {untrained[0]}")
+        raise InputError(f"--folds: expected trained folds ({', '.join(map(str, trained))}), found {untrained[0]}")
     names = sorted({sample["tracker"] for sample in samples.values()})
     unknown = sorted(set(trackers or ()) - set(names))
     if unknown:
-        raise InputError(f"--tracker: expected names of {', '.join(names)}, found {unknown[0]}")
+        raise InputError(f"--model: expected names of {', '.join(names)}, found {unknown[0]}")
     planned = []
     for tracker in dict.fromkeys(trackers or names):
         for fold in (fold for fold in trained if folds is None or fold in folds):
@@ -195,10 +195,10 @@ def predict(
         remove_dead_drafts(folder / "bundle")  # of a run that was killed after its last case
         return []
     with draft_folder(folder / "bundle") as draft:
-        bundle = dataclasses.replace(tracker, refiner=None)
+        bundle = dataclasses.replace(tracker, method=tracker.method.tracker())
         if validation.settings is not None:  # what its users would make
             made = draft / "bundle"
-            bundle = bundle_refiner(model_folder, [validation.fold], validation.settings, {}, str(tracker.folder), made)
+            bundle = bundle_refiner(model_folder, [validation.fold], validation.settings, str(tracker.folder), made)
         model = load_model(bundle, device)
         named = dataclasses.replace(model.bundle, name=validation.name, fingerprint=digest)
         done = len(jobs) - len(pending)
@@ -220,9 +220,7 @@ def score(
     folder = validation.folder(output)
     missing = {failure.case_id for failure in unpredicted}
     pairs = [
-        CasePair(case.case_id, folder / case.case_id, case)
-        for case in validation.cases
-        if case.case_id not in missing
+        CasePair(case.case_id, folder / case.case_id, case) for case in validation.cases if case.case_id not in missing
     ]
     evaluations, unscored = evaluate_pairs(pairs, workers)
     failures = [*unpredicted, *unscored]

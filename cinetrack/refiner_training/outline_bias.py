@@ -10,8 +10,8 @@ from __future__ import annotations
 import numpy as np
 from scipy import ndimage
 
-from cinetrack.tracking.motion_compensation import stilled_mask
-from cinetrack.tracking.optical_flow import pixel_grid
+from cinetrack.tracking.stabilisation.optical_flow import pixel_grid
+from cinetrack.tracking.stabilisation.warping import stabilised_mask
 
 SMOOTHNESS_PX = 8.0  # of the uneven part: a finger's breadth of the outline errs together
 
@@ -37,4 +37,4 @@ def outline_bias(first: np.ndarray, greatest_px: float, rng: np.random.Generator
 
 def biased(masks: np.ndarray, where: np.ndarray) -> np.ndarray:
     """(T, H, W) bool masks drawn with a habit, `outline_bias`."""
-    return np.stack([stilled_mask(mask, where) for mask in masks])
+    return np.stack([stabilised_mask(mask, where) for mask in masks])

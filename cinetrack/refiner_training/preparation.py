@@ -67,7 +67,8 @@ def prepare(
     failures: list[Failure] = []
     done = 0
     for bundle in {id(job.bundle): job.bundle for job in pending}.values():
-        model = replace(load_model(replace(bundle, refiner=None), device), bundle=bundle)
+        # An nnU-Net is taught on masks as the tracker makes them, holes and all.
+        model = load_model(bundle, device, replace(bundle.method.tracker(), postprocessing=()))
         of_bundle = [job for job in pending if job.bundle is bundle]
         failures += run_jobs(of_bundle, model, progress, done, len(pending) - done - len(of_bundle))
         done += len(of_bundle)

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from pathlib import Path
 
-from cinetrack.bundle.safe_weights import differences, load_weights
+from cinetrack.bundle.safe_weights import differences, load_network
 from cinetrack.errors import InputError
 from cinetrack.refinement.network import build_network
 from cinetrack.refinement.nnunet import PlansManager
@@ -28,12 +28,10 @@ def check_pretrained(checkpoint: Path, folders: DatasetFolders, plans: str, held
         plans: name of the plans.
         held_out: patients of the fold's validation.
     Raises:
-        BundleError: no checkpoint, or an unreadable one.
+        BundleError: no checkpoint, an unreadable one, or one whose weights are not finite.
         InputError: another network, naming the first tensor that differs, or one that has seen a patient.
     """
-    weights = load_weights(checkpoint).get("network_weights")
-    if not isinstance(weights, dict):
-        raise InputError(f"{checkpoint}: expected a checkpoint of nnU-Net with network_weights, found none in it")
+    weights = load_network(checkpoint, "network_weights")
     plans_path = folders.preprocessed / f"{plans}.json"
     dataset = read_json(folders.preprocessed / "dataset.json")
     configuration = PlansManager(read_json(plans_path)).get_configuration(CONFIGURATION)

@@ -18,26 +18,26 @@ from typing import Any
 import cv2
 import numpy as np
 
-from cinetrack.bundle.refiner_spec import REGION_KEY
 from cinetrack.errors import InputError
 from cinetrack.pipeline.model import Model
+from cinetrack.pipeline.track_case import track_whole
+from cinetrack.refinement.settings import REGION_KEY
 from cinetrack.refiner_training.mask_perturbation import perturb_masks
 from cinetrack.refiner_training.mask_sources import MaskSource
-from cinetrack.refiner_training.masks_in_place import masks_in_place
 from cinetrack.refiner_training.outline_bias import biased, outline_bias
 from cinetrack.refiner_training.patient_folds import Folds, splits_of, write_folds
-from cinetrack.refiner_training.recorded_tracker import tracker_masks
 from cinetrack.runs.case_list import find_readable_cases
 from cinetrack.runs.failure import Failure
 from cinetrack.runs.jobs import OtherModelError
 from cinetrack.sequence import CaseFiles
 from cinetrack.sequence.atomic_write import atomic_folder, write_text_atomically
-from cinetrack.sequence.image_files import write_masks
+from cinetrack.sequence.image_files import image_facts
 from cinetrack.sequence.intensity import min_max_8bit
 from cinetrack.sequence.json_files import read_json
 from cinetrack.sequence.trackrad_dataset import check_each_once
-from cinetrack.tracking.protocol import MaskPrompt
+from cinetrack.tracking.prompts import MaskPrompt
 from cinetrack.tracking.region import Region, check_region
+from cinetrack.tracking.stabilisation.stabiliser import stabilised_clip
 
 # METHOD: the paper's names; nnU-Net normalises channels of unknown names by their z-score.
 IMAGE_CHANNEL, MASK_CHANNEL = "raw_image", "suggested_mask"
@@ -152,20 +152,21 @@ def is_prepared(raw: Path, case: CaseFiles, source: MaskSource, fingerprint: str
 def prepare_case(raw: Path, case: CaseFiles, source: MaskSource, model: Model, settings: MaskSettings) -> None:
     """Track a case and write its frames, labels and masks, the record last. Raises InputError naming a bad file."""
     loaded = case.read_case()
-    frames, labels = loaded.case.sequence.frames, case.read_labels()
-    if labels.shape != frames.shape:
-        raise InputError(f"{case.labels_path}: expected labels of shape {frames.shape}, found {labels.shape}")
+    frames = loaded.case.sequence.frames
+    shape, _ = image_facts(case.labels_file(), "a mask")
+    if shape != frames.shape:  # from the header: what does not belong here is not inflated
+        raise InputError(f"{case.labels_path}: expected labels of shape {frames.shape}, found {shape}")
+    labels = case.read_labels()
     record_path = _record_path(raw, source.name, case.case_id)
     if settings.region_px is None:
-        masks, tracking_s = tracker_masks(loaded.case, model.tracker)
-        shown = masks
-    else:
-        in_place = masks_in_place(loaded.case, labels, model.tracker)
-        masks, tracking_s = in_place.masks, in_place.tracking_s
-        region = Region.around(MaskPrompt(loaded.case.first_mask), settings.region_px, frames.shape[1:])
+        shown = track_whole(loaded.case, model.chain).masks
+    else:  # a source: it is shown the outline, which keeps its place on stabilised frames
+        outline = loaded.case.first_mask
+        still, still_labels = stabilised_clip(frames, labels[:, None], outline)
+        region = Region.around(MaskPrompt(outline), settings.region_px, frames.shape[1:])
         frames, labels, shown = (
             np.stack([region.cut(image) for image in images])
-            for images in (in_place.stilled_frames, in_place.stilled_labels, in_place.stilled_masks)
+            for images in (still, still_labels[:, 0], np.repeat(outline[None], len(still), axis=0))
         )
         if settings.outline_bias_px is not None:
             habit = outline_bias(shown[0], settings.outline_bias_px, settings.generator(case.case_id))
@@ -175,7 +176,6 @@ def prepare_case(raw: Path, case: CaseFiles, source: MaskSource, model: Model, s
     write_pngs(raw / "frames" / case.case_id, np.stack([min_max_8bit(frame) for frame in frames]))
     write_pngs(raw / "labels" / case.case_id, labels.astype(np.uint8))
     write_pngs(raw / "masks" / source.name / case.case_id, perturbed.astype(np.uint8))
-    write_masks(record_path.with_suffix(".mha"), masks, loaded.geometry)
     record = {
         "case": case.case_id,
         "patient": case.patient_id,
@@ -185,7 +185,6 @@ def prepare_case(raw: Path, case: CaseFiles, source: MaskSource, model: Model, s
         "bundle_folder": str(model.bundle.folder.absolute()),
         "device": model.device,
         "frames": len(frames),
-        "tracking_s": tracking_s,
         **asdict(settings),
         "episodes": [asdict(episode) for episode in episodes],
     }

@@ -2,22 +2,22 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-
-import torch
+from typing import Any
 
 from cinetrack.bundle import Bundle
-from cinetrack.bundle.assembly import create_bundle
-from cinetrack.bundle.refiner_spec import REGION_KEY, RefinerPreset, RefinerSpec
-from cinetrack.bundle.safe_weights import load_weights
+from cinetrack.bundle.assembly import NnunetStage, create_bundle
+from cinetrack.bundle.checkpoint_file import save_checkpoint
 from cinetrack.errors import BundleError, InputError
-from cinetrack.refinement.confidence import EVEN
+from cinetrack.refinement.model_folder import read_checkpoint
+from cinetrack.refinement.settings import REGION_KEY, NnunetSettings
 from cinetrack.sequence.drafts import draft_folder
 from cinetrack.sequence.json_files import read_json
+from cinetrack.tracking.evidence.nnunet import NnunetSourceSettings
+from cinetrack.tracking.postprocessing.nnunet_redraw import NnunetRedrawSettings
 
 # What nnUNetPredictor and `load_model_folder` read; the optimiser's state is as large as the weights.
 KEPT = ("network_weights", "inference_allowed_mirroring_axes", "current_epoch")
@@ -27,45 +27,45 @@ TRAINER_NAME = "nnUNetTrainer"
 
 @dataclass(frozen=True)
 class RefinerSettings:
-    """How a trained model is run: the checkpoint's file name, and the fields of `RefinerSpec`, with its defaults."""
+    """How a trained model is run: what `cinetrack refiner bundle` and `crossvalidate` let their users choose.
 
-    checkpoint: str = RefinerSpec.checkpoint
-    tile_step_size: float = RefinerSpec.tile_step_size
-    mirroring: bool = RefinerSpec.mirroring
-    reach_px: float | None = RefinerSpec.reach_px
-    confidence: float = RefinerSpec.confidence
-    outline_weight: float | None = RefinerSpec.outline_weight
-    tracker_weight: float | None = RefinerSpec.tracker_weight
+    Attributes:
+        checkpoint, tile_step_size, mirroring: as in `NnunetSettings`, with its defaults.
+        outline_weight: of the prompted outline beside a model that is a source; None for the tracker's.
+    """
 
-    def spec(self, folder: str, folds: Sequence[int | str], view: RefinerView) -> RefinerSpec:
-        """The bundle's specification of these settings. Raises BundleError for one out of range."""
-        return RefinerSpec(
-            folder,
-            tuple(folds),
-            self.checkpoint,
-            view.window,
-            self.tile_step_size,
-            self.mirroring,
-            self.reach_px,
-            self.confidence,
-            view.region_px,
-            self.outline_weight,
-            self.tracker_weight,
-        )
+    checkpoint: str = NnunetSettings.checkpoint
+    tile_step_size: float = NnunetSettings.tile_step_size
+    mirroring: bool = NnunetSettings.mirroring
+    outline_weight: float | None = None
+
+    def stage(self, folds: Sequence[int | str], view: RefinerView) -> NnunetStage:
+        """The stage of a bundle that these settings make. Raises InputError for one out of range."""
+        settings: dict[str, Any] = {
+            "folds": tuple(folds),
+            "checkpoint": self.checkpoint,
+            "window": view.window,
+            "tile_step_size": self.tile_step_size,
+            "mirroring": self.mirroring,
+        }
+        if view.region_px is not None:
+            return NnunetSourceSettings(**settings, region_px=view.region_px)
+        if self.outline_weight is not None:
+            raise InputError(
+                f"outline weight: expected none for a refiner without a region, found {self.outline_weight:g}"
+            )
+        return NnunetRedrawSettings(**settings)
 
     def __str__(self) -> str:
         kind = Path(self.checkpoint).stem.removeprefix("checkpoint_")
-        reach = "" if self.reach_px is None else f", reach {self.reach_px:g} px"
-        sure = "" if self.confidence == EVEN else f", confidence {self.confidence:g}"
-        outline = "" if self.outline_weight is None else f", outline weight {self.outline_weight:g}"
-        tracker = "" if self.tracker_weight is None else f", tracker weight {self.tracker_weight:g}"
         mirrored = "mirroring" if self.mirroring else "no mirroring"
-        return f"{kind}, step {self.tile_step_size:g}, {mirrored}{reach}{sure}{outline}{tracker}"
+        outline = "" if self.outline_weight is None else f", outline weight {self.outline_weight:g}"
+        return f"{kind}, step {self.tile_step_size:g}, {mirrored}{outline}"
 
 
 @dataclass(frozen=True)
 class RefinerView:
-    """What a trained model is shown; as in `RefinerSpec`."""
+    """What a trained model is shown; as in `NnunetSourceSettings`."""
 
     window: int
     region_px: int | None = None
@@ -92,7 +92,7 @@ def export_model(model_folder: Path, folds: Sequence[int | str], checkpoint: str
     """Copy a trained-model folder as nnU-Net reads it, with what predicting needs and no more.
 
     Raises:
-        BundleError: a file is missing, or no checkpoint of nnU-Net.
+        BundleError: a file is missing, no checkpoint of nnU-Net, or one whose weights are not finite.
     """
     target.mkdir(parents=True, exist_ok=True)
     for name, dropped in (("dataset.json", "dataset"), ("plans.json", None)):
@@ -101,22 +101,21 @@ def export_model(model_folder: Path, folds: Sequence[int | str], checkpoint: str
         (target / name).write_text(json.dumps(content, indent=1) + "\n")
     for fold in folds:
         path = model_folder / f"fold_{fold}" / checkpoint
-        content = load_weights(path)
-        missing = [key for key in (*KEPT, "init_args") if key not in content]
+        content = read_checkpoint(path)
+        missing = [key for key in KEPT if key not in content]
         if missing:
             raise BundleError(f"{path}: expected a checkpoint of nnU-Net's trainer, found none of {', '.join(missing)}")
         slim = {key: content[key] for key in KEPT}
         slim["trainer_name"] = TRAINER_NAME
         slim["init_args"] = {key: content["init_args"].get(key) for key in ("configuration", "fold")}
         (target / f"fold_{fold}").mkdir()
-        torch.save(slim, target / f"fold_{fold}" / checkpoint)
+        save_checkpoint(slim, target / f"fold_{fold}" / checkpoint)
 
 
 def bundle_refiner(
     model_folder: Path,
     folds: Sequence[int | str],
     settings: RefinerSettings,
-    presets: Mapping[str, RefinerPreset],
     tracker: str,
     output: Path,
     name: str | None = None,
@@ -125,12 +124,21 @@ def bundle_refiner(
 
     Args:
         tracker: a bundle's folder, or what else `create_bundle` takes.
-        presets: other settings by name.
     Raises:
         InputError: as `create_bundle`, or there is no trained model.
     """
-    spec = dataclasses.replace(settings.spec("refiner", folds, view_of(model_folder)), presets=dict(presets))
+    stage = settings.stage(folds, view_of(model_folder))
     with draft_folder(output) as draft:
         exported = draft / "model"
         export_model(model_folder, folds, settings.checkpoint, exported)
-        return create_bundle(output, tracker, None, exported, spec, name)
+        try:
+            return create_bundle(
+                output,
+                tracker,
+                outline_weight=settings.outline_weight,
+                refiner_folder=exported,
+                refiner=stage,
+                name=name,
+            )
+        except BundleError as error:  # which names the copy, gone by the time it is read
+            raise BundleError(str(error).replace(str(exported), str(model_folder))) from None

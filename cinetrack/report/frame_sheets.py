@@ -10,10 +10,13 @@ import io
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import cv2
 import numpy as np
 from PIL import Image
+
+from cinetrack.sequence.intensity import NumberRange, gain_8bit
 
 TILES_A_SIDE = 5
 BLOCK = 8  # JPEG's: tiles of whole blocks do not bleed into their neighbours
@@ -40,7 +43,7 @@ class FrameSheets:
     image_size: tuple[int, int]
     tile_size: tuple[int, int]
 
-    def as_json(self) -> dict:
+    def as_json(self) -> dict[str, Any]:
         """What the report's player needs, with the sheets as data addresses."""
         return {
             "side": TILES_A_SIDE,
@@ -52,9 +55,15 @@ class FrameSheets:
 
 def windowed_8bit(frames: np.ndarray) -> np.ndarray:
     """Scale (T, H, W) intensities to uint8 between their 0.5th and 99.5th percentile, one window for all frames."""
-    low, high = np.percentile(frames[:: max(1, len(frames) // 16)], [0.5, 99.5])
-    scale = 255.0 / (high - low) if high > low else 0.0
-    return np.clip((frames.astype(np.float32) - low) * scale, 0, 255).astype(np.uint8)
+    sample = frames[:: max(1, len(frames) // 16)]
+    numbers = NumberRange.of(sample)
+    low, high = np.percentile(numbers.values(sample), [0.5, 99.5])
+    scale = gain_8bit(low, high)[0] if high > low else 0.0
+    shown = np.empty(frames.shape, np.uint8)
+    for index, frame in enumerate(frames):
+        with np.errstate(over="ignore"):  # far beyond the window is white
+            shown[index] = np.clip((numbers.values(frame) - low) * scale, 0, 255)
+    return shown
 
 
 def frame_sheets(frames: np.ndarray, budget_bytes: int) -> FrameSheets:
@@ -65,7 +74,7 @@ def frame_sheets(frames: np.ndarray, budget_bytes: int) -> FrameSheets:
         if sum(sizes) / len(sample) * len(frames) <= budget_bytes:
             break
     height, width = _scaled(frames.shape[1:], scale)
-    tile = tuple(math.ceil(length / BLOCK) * BLOCK for length in (height, width))
+    tile = (math.ceil(height / BLOCK) * BLOCK, math.ceil(width / BLOCK) * BLOCK)
     return FrameSheets(tuple(_sheets(frames, scale, quality)), (height, width), tile)
 
 

@@ -86,7 +86,7 @@ class PredictionJob:
         began = perf_counter()
         loaded = self.case.read()
         loading_s = perf_counter() - began + self.loading_s
-        tracked = track_whole(loaded.case, model.tracker, model.refiner, on_frame)
+        tracked = track_whole(loaded.case, model.chain, on_frame)
         (self.folder / RECORD_NAME).unlink(missing_ok=True)  # of an earlier run: masks and record must belong together
         began = perf_counter()
         write_output(self.folder, tracked.masks, loaded.geometry)

@@ -88,9 +88,7 @@ def in_processes(
         try:
             yield from _outcomes(items, (future.result for future in running), name_of, on_case)
         except BrokenProcessPool:
-            raise RuntimeError(
-                "a worker process was killed, most likely for want of memory; lower --workers"
-            ) from None
+            raise RuntimeError("a worker process was killed, most likely for want of memory; lower --workers") from None
         finally:
             pool.shutdown(cancel_futures=True)
 
@@ -101,7 +99,7 @@ def _outcomes(
     name_of: Callable[[Item], str],
     on_case: Callable[[int, int], None],
 ) -> Iterator[tuple[Item, Outcome | Failure]]:
-    for done, (item, result) in enumerate(zip(items, results), 1):
+    for done, (item, result) in enumerate(zip(items, results, strict=True), 1):
         outcome: Outcome | Failure
         try:
             outcome = result()

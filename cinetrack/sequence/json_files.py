@@ -13,7 +13,7 @@ from cinetrack.errors import InputError
 def read_json(path: Path) -> Any:
     """Parse a json file. Raises InputError where it is missing, unreadable or not json."""
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
+        return json.loads(path.read_bytes())  # of bytes it tells the encoding, and passes over a byte-order mark
     except FileNotFoundError:
         raise InputError(f"{path}: expected a json file, found none") from None
     except (OSError, ValueError, RecursionError) as error:  # ValueError: no json, no UTF-8, or digits without end

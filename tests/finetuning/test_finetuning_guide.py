@@ -29,7 +29,20 @@ from cinetrack.sequence.trackrad_dataset import write_case
 
 ROOT = Path(__file__).resolve().parents[2]
 GUIDE = (ROOT / "docs" / "finetuning.md").read_text(encoding="utf-8")
-SHORT = "--image-size 64 --clip-frames 3 --epochs 1 --multiplier 1 --workers 0 --device cpu".split()
+SHORT = [
+    "--image-size",
+    "64",
+    "--clip-frames",
+    "3",
+    "--epochs",
+    "1",
+    "--multiplier",
+    "1",
+    "--workers",
+    "0",
+    "--device",
+    "cpu",
+]
 
 
 def blocks(language: str) -> list[str]:

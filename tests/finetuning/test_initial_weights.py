@@ -14,8 +14,8 @@ from cinetrack.cli.main import main
 from cinetrack.finetuning.initial_weights import TOKEN_NOISE, untrained_weights
 from cinetrack.finetuning.starting_point import starting_point
 from cinetrack.sequence.intensity import min_max_8bit
-from cinetrack.tracking.sam2.architecture import build_network
-from cinetrack.tracking.sam2.tracker import Sam2Tracker
+from cinetrack.tracking.evidence.sam2.architecture import build_network
+from cinetrack.tracking.evidence.sam2.tracker import Sam2Tracker
 
 SAM2_MINI = REPOSITORY / "resources/training/sam2-mini"
 MULTIMASK = REPOSITORY / "resources/training/tracker.yaml"

@@ -62,7 +62,7 @@ def test_an_indexed_series_reads_back_with_its_geometry(tmp_path):
 
 @pytest.mark.parametrize(
     ("content", "message"),
-    [(b"", "MetaImage header"), (b"ObjectType = Image\nDimSize = 2 2 2\n", "MetaImage header")],
+    [(b"", "an empty file"), (b"ObjectType = Image\nNDims = 3\nDimSize = 2 2 2\n", "MetaImage header")],
 )
 def test_a_damaged_series_is_refused(tmp_path, content, message):
     (tmp_path / "x.mha").write_bytes(content)

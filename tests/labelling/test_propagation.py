@@ -102,7 +102,7 @@ def test_a_new_object_may_start_on_a_later_frame(tracker, moving_disc, prompts):
 def test_sam2_that_knows_boxes_is_given_them_as_they_are(moving_disc, prompts, monkeypatch):
     tracker = load_tracker(RESOURCES / "default").inner.inner  # SAM2 on whole frames as they are
     received = []
-    from cinetrack.tracking.sam2.tracker import Sam2Session
+    from cinetrack.tracking.evidence.sam2.tracker import Sam2Session
 
     correct = Sam2Session.correct
     monkeypatch.setattr(

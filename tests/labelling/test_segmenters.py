@@ -13,7 +13,7 @@ from cinetrack.errors import InputError
 from cinetrack.labelling.segmenters import ClassicalSegmenter, Sam2Segmenter, grabcut, random_walker, segmenter_of
 from cinetrack.pipeline.model import load_model
 from cinetrack.tracking import BoxPrompt, PointPrompt
-from cinetrack.tracking.sam2.tracker import Sam2Session
+from cinetrack.tracking.evidence.sam2.tracker import Sam2Session
 
 RESOURCES = Path(__file__).resolve().parents[2] / "resources"
 BOX = BoxPrompt(18, 14, 38, 34)  # around moving_disc's target, centre (28, 24), radius 9

@@ -33,7 +33,7 @@ def test_every_pace_of_the_refiner_follows_the_target(settings):
     model = load_model(BUNDLE.with_refiner_settings(settings), "cpu")
     assert isinstance(model.tracker.inner, RefinedTracker) and model.refiner is None
     case, labels = EXAMPLE.read_case().case, EXAMPLE.read_labels()
-    masks = [frame.mask for frame, _ in zip(track(case, model.tracker, model.refiner), range(8))]
+    masks = [frame.mask for frame, _ in zip(track(case, model.tracker, model.refiner), range(8), strict=False)]
     assert dice_coefficients(np.stack(masks), labels[:8]).min() > 0.93
 
 

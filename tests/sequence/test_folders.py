@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -10,7 +11,7 @@ import pytest
 from cinetrack.errors import InputError
 from cinetrack.sequence import CineSequence, find_cases, read_input_folder
 from cinetrack.sequence.grand_challenge import write_output
-from cinetrack.sequence.image_files import ImageGeometry, read_masks, write_masks
+from cinetrack.sequence.image_files import ImageGeometry, read_masks, read_series, write_masks, write_series
 from cinetrack.sequence.trackrad_dataset import write_case
 
 
@@ -106,3 +107,91 @@ def test_a_folder_without_patients_is_refused(tmp_path):
         find_cases(tmp_path)
     with pytest.raises(InputError, match="found none"):
         find_cases(tmp_path / "absent")
+
+
+@pytest.mark.parametrize("ending", [".MHA", ".Mha", ".tif", ".TIFF"])
+def test_labels_are_found_by_any_ending_that_a_series_may_have(dataset, moving_disc, ending):
+    folder = dataset / "A_001"
+    for path in list(folder.rglob("*.mha")):
+        frames, geometry = read_series(path)
+        path.unlink()
+        written = path.with_suffix(ending.lower())
+        write_series(written, frames, geometry)
+        written.rename(path.with_suffix(ending))
+    case = find_cases(folder)[0]
+    np.testing.assert_array_equal(case.read_case().case.first_mask, moving_disc[1][0])
+    np.testing.assert_array_equal(case.read_labels(), moving_disc[1])
+
+
+def test_labels_that_are_there_twice_are_reported_when_they_are_read(dataset):
+    targets = dataset / "A_001/targets"
+    for name in ("first_label", "labels"):
+        shutil.copy(targets / f"A_001_{name}.mha", targets / f"A_001_{name}.MHA")
+    case = find_cases(dataset)[0]
+    case.read_sequence()
+    with pytest.raises(InputError, match=r"targets: expected one file .*A_001_labels.MHA and A_001_labels.mha"):
+        case.read_labels()
+    with pytest.raises(InputError, match=r"A_001_first_label.MHA and A_001_first_label.mha"):
+        case.read_case()
+
+
+def test_a_series_that_is_there_twice_costs_that_case_alone(dataset):
+    images = dataset / "A_001/images"
+    shutil.copy(images / "A_001_frames.mha", images / "frames1.MHA")
+    bad, good = find_cases(dataset)
+    good.read_case()
+    for read in (bad.read_case, bad.read_sequence, bad.read_labels):
+        with pytest.raises(InputError, match="expected one file of each series.*A_001_frames.mha and frames1.MHA"):
+            read()
+
+
+def test_a_folder_that_cannot_be_read_costs_that_case_alone(dataset, monkeypatch):
+    listed = Path.iterdir
+
+    def iterdir(path):
+        if path.parent.name == "A_001":  # as of a folder without permission; the tests may run as root
+            raise PermissionError(13, "Permission denied", str(path))
+        return listed(path)
+
+    monkeypatch.setattr(Path, "iterdir", iterdir)
+    bad, good = find_cases(dataset)
+    good.read_case()
+    with pytest.raises(InputError, match=r"A_001: expected a patient's folder, found it unreadable \(Permission"):
+        bad.read_case()
+
+
+def test_numbered_labels_are_those_of_the_series_of_that_number(dataset, moving_disc):
+    folder, geometry = dataset / "A_001", ImageGeometry.in_plane((1.5, 1.0))
+    other = np.roll(moving_disc[1], 2, axis=1)
+    shutil.copy(folder / "images/A_001_frames.mha", folder / "images/A_001_frames2.mha")
+    for name in ("labels2", "labels2_resident", "labels3", "labels_resident"):
+        write_masks(folder / f"targets/A_001_{name}.mha", other, geometry)
+    write_masks(folder / "targets/A_001_first_label2.mha", other[:1], geometry)
+    first, second, _ = find_cases(dataset)
+    assert sorted(first.observer_labels) == ["3", "resident"]
+    np.testing.assert_array_equal(first.read_labels(), moving_disc[1])
+    assert second.case_id == "A_001_scan2" and sorted(second.observer_labels) == ["resident"]
+    np.testing.assert_array_equal(second.read_labels(), other)
+    np.testing.assert_array_equal(second.read_case().case.first_mask, other[0])
+
+
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16"])
+def test_json_with_a_byte_order_mark_is_read(dataset, platform_input, encoding):
+    for path in [*dataset.rglob("*.json"), *platform_input.rglob("*.json")]:
+        path.write_bytes(path.read_text().encode(encoding))
+    for sequence in (find_cases(dataset)[0].read_sequence()[0], read_input_folder(platform_input).case.sequence):
+        assert (sequence.frame_rate_hz, sequence.field_strength_t, sequence.region) == (4.0, 0.35, "abdomen")
+
+
+@pytest.mark.parametrize("ending", [".nrrd", ".nii", ".nii.gz", ".NII.GZ"])
+def test_series_and_labels_of_a_kind_that_is_not_read_are_named(dataset, ending):
+    folder = dataset / "A_001"
+    copy = folder / f"targets/A_001_labels{ending}"
+    copy.write_bytes(b"another program's")
+    find_cases(dataset)[0].read_labels()  # the one that is read is there
+    (folder / "targets/A_001_labels.mha").unlink()
+    with pytest.raises(InputError, match=f"A_001_labels{ending}: expected a mask in one of .mha, .*found"):
+        find_cases(dataset)[0].read_labels()
+    (folder / "images/A_001_frames.mha").rename(folder / f"images/A_001_frames{ending}")
+    with pytest.raises(InputError, match=f"A_001_frames{ending}: expected a cine-MR series in one of .mha"):
+        find_cases(dataset)[0].read_case()

@@ -31,7 +31,7 @@ LOGITS_KEPT = np.s_[..., ::6, ::6]
 
 
 def load(name: str, scratch: Path) -> Model:
-    """A shipped bundle, the small SAM2 in whole frames, or the paper's chain: that SAM2 and a small nnU-Net after it."""
+    """A shipped bundle, the small SAM2 in whole frames, or the paper's chain: that SAM2, then a small nnU-Net."""
     if name in SHIPPED:
         return load_model(open_bundle(RESOURCES / name), "cpu")
     mini = RESOURCES / "training/sam2-mini"
@@ -55,14 +55,14 @@ def drawn_case(difficulty: str) -> tuple[np.ndarray, np.ndarray]:
 def whole_case(model: Model, frames: np.ndarray, masks: np.ndarray) -> dict[str, np.ndarray]:
     """The masks that `cinetrack predict` writes."""
     case = TrackingCase("P", CineSequence(frames, (1.0, 1.0), 4.0, 0.35, "abdomen"), masks[0, 0])
-    return {"masks": track_whole(case, model.tracker, model.refiner).masks}
+    return {"masks": track_whole(case, model.chain).masks}
 
 
 def prompted_anew(model: Model, frames: np.ndarray, masks: np.ndarray) -> dict[str, np.ndarray]:
     """Logits of two targets; the first is corrected on frame 2, and a third one starts on frame 3."""
     second = masks[0, 1] if masks.shape[1] > 1 and masks[0, 1].any() else np.roll(masks[0, 0], 15, axis=0)
     third = np.roll(masks[0, 0], (-12, 9), axis=(0, 1))
-    session = model.tracker.start(frames[0], [MaskPrompt(masks[0, 0]), MaskPrompt(second)])
+    session = model.start(frames[0], [MaskPrompt(masks[0, 0]), MaskPrompt(second)])
     logits = [result.logits for result in session.results]
     for t in range(1, FRAMES):
         session.step(frames[t])
@@ -83,10 +83,7 @@ SCENARIOS = {
 def all_runs() -> list[tuple[str, str, str]]:
     """(scenario, bundle, difficulty) of everything that is recorded."""
     return [
-        (scenario, bundle, case)
-        for scenario, (_, bundles) in SCENARIOS.items()
-        for bundle in bundles
-        for case in CASES
+        (scenario, bundle, case) for scenario, (_, bundles) in SCENARIOS.items() for bundle in bundles for case in CASES
     ]
 
 
