@@ -148,7 +148,7 @@ def write_pictures(data: Path, pictures: Path, masks: Path) -> None:
         frames, objects, _ = case.read()
         for folder in (pictures / case.case.case_id, masks / case.case.case_id):
             folder.mkdir(parents=True)
-        for index, (frame, mask) in enumerate(zip(frames, objects)):
+        for index, (frame, mask) in enumerate(zip(frames, objects, strict=True)):
             Image.fromarray(frame).save(pictures / case.case.case_id / f"{index:05d}.jpg", quality=JPEG_QUALITY)
             palette = Image.fromarray(mask.astype(np.uint8), mode="P")
             palette.putpalette([0, 0, 0, 255, 0, 0])

@@ -1,6 +1,6 @@
 """How long a labeller waits, and how fast labels become pseudo-labels.
 
-    python benchmarks/labelling.py [--bundle resources/default] [--frames 120] [--repeats 5]
+    python benchmarks/labelling.py [--model resources/default] [--frames 120] [--repeats 5]
 
 Starts `cinetrack label` on a synthetic sequence of the usual size (350 x 350) and works it in Chromium, then runs
 `cinetrack propagate` on what was stored. Writes benchmarks/results/labelling-<bundle>.json; every figure is the best
@@ -37,12 +37,12 @@ CENTRE, RADIUS = (180.0, 170.0), 20.0  # of the target on frame 0, (row, column)
 def main() -> None:
     """Measure and write the results."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--bundle", type=Path, default=REPOSITORY / "resources" / "default")
+    parser.add_argument("--model", type=Path, default=REPOSITORY / "resources" / "default")
     parser.add_argument("--frames", type=int, default=120)
     parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument("--chromium", default=os.environ.get("CHROMIUM", "/usr/bin/chromium"))
     args = parser.parse_args()
-    bundle = open_bundle(args.bundle)
+    bundle = open_bundle(args.model)
     with tempfile.TemporaryDirectory() as folder:
         root = Path(folder)
         for number in range(2 * args.repeats):  # each page keeps the next sequence when it is closed
@@ -86,7 +86,7 @@ def synthetic(frames: int, seed: int) -> CineSequence:
 def in_the_browser(root: Path, args: argparse.Namespace) -> list[dict[str, float]]:
     """Label every sequence; seconds of each wait."""
     command = [sys.executable, "-m", "cinetrack", "label", str(root / "data"), "--store", str(root / "store")]
-    command += ["--bundle", str(args.bundle.resolve())]
+    command += ["--model", str(args.model.resolve())]
     server = subprocess.Popen(command, cwd=REPOSITORY, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
     try:
         url = server.stdout.readline().strip()
@@ -138,7 +138,7 @@ def label_one(page: Page, url: str) -> dict[str, float]:
 def propagation_rate(root: Path, args: argparse.Namespace, output: Path) -> float:
     """Frames a second of `cinetrack propagate` over all the labels, reading and writing included."""
     command = [sys.executable, "-m", "cinetrack", "propagate", str(root / "data"), "--store", str(root / "store")]
-    command += ["--bundle", str(args.bundle.resolve()), "-o", str(output)]
+    command += ["--model", str(args.model.resolve()), "-o", str(output)]
     done = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True, check=True)
     return json.loads(done.stdout)["frames_per_second"]
 

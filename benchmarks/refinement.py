@@ -31,7 +31,7 @@ from machine import device_name  # noqa: E402
 from nnunet_model_folder import drifting_disc, plan_dataset, write_model_folder  # noqa: E402
 from stock_nnunet import stock_labels, stock_predictor  # noqa: E402
 
-from cinetrack.refinement import Refiner  # noqa: E402
+from cinetrack.refinement.refiner import Refiner  # noqa: E402
 from cinetrack.refinement.window import FrameWindow  # noqa: E402
 from cinetrack.sequence.atomic_write import write_text_atomically  # noqa: E402
 
@@ -85,7 +85,7 @@ def compare(refiner: Refiner, predictor: Any, size: int, repeats: int) -> dict[s
     """Seconds a frame of both and the share of pixels with equal labels, for a square image."""
     frames, masks = drifting_disc(refiner.window + 1, (size, size))
     window = FrameWindow(refiner.window, frames[0], masks[0])
-    for frame, mask in zip(frames[1:], masks[1:]):
+    for frame, mask in zip(frames[1:], masks[1:], strict=True):
         window.append(frame, mask)
     channels = window.channels()
     refiner.labels(channels[:, :64, :64]), stock_labels(predictor, channels[:, :64, :64])  # one tile, to warm up

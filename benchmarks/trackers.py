@@ -72,7 +72,7 @@ def main() -> None:
         "cases": args.cases,
         "frames": args.frames,
         "randomised_share": args.randomised,
-        "bundles": {name: open_bundle(path).fingerprint for name, path in zip(names, bundles)},
+        "bundles": {name: open_bundle(path).fingerprint for name, path in zip(names, bundles, strict=True)},
     }
     everything: list[MetricsFile] = [MetricsFile(name, {}) for name in names]
     with ProcessPoolExecutor(args.workers, mp_context=get_context("spawn"), initializer=_one_thread) as pool:
@@ -88,7 +88,7 @@ def main() -> None:
                 for index, name in enumerate(names)
             ]
             result[difficulty] = summary(models)
-            for gathered, model in zip(everything, models):
+            for gathered, model in zip(everything, models, strict=True):
                 gathered.results.update(model.results)
             print(f"## {difficulty}, {args.cases} cases\n")
             print(tables(models))
@@ -115,7 +115,7 @@ def summary(models: Sequence[MetricsFile]) -> dict[str, Any]:
     alone = len(models) == 1
     compared = compare_models([*models, MetricsFile("", models[0].results)] if alone else models)
     found = {}
-    for model, summed in zip(models, compared.models):
+    for model, summed in zip(models, compared.models, strict=True):
         found[summed.name] = {
             "means": summed.means,
             "intervals": {key: list(interval) for key, interval in summed.intervals.items()},

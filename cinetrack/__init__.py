@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from cinetrack.tracking import StepResult as StepResult
     from cinetrack.tracking import TrackingSession as TrackingSession
 
-__version__ = "0.1.0"  # the one place: pyproject.toml reads it from here
+__version__ = "0.2.0.dev0"  # the one place: pyproject.toml reads it from here
 
 # Name -> module. A name is also in the block above, for type checkers; tests/test_public_names.py compares the two.
 _MODULES = {

@@ -70,6 +70,7 @@ def setting(default: Any = MISSING, **declared: Any) -> Any:
     return dataclasses.field(default=default, metadata={"declared": Declared(**declared)})
 
 
+@dataclass(frozen=True)
 class Settings:
     """Base of dataclasses whose fields are declared with `setting`. Wrong values raise InputError at construction."""
 
@@ -115,7 +116,7 @@ class Settings:
             parser: an argparse parser or group.
             names: option by setting, as {"region_px": "--region"}; a switch that turns off begins with "--no-".
         """
-        defaults = {field.name: field.default for field in dataclasses.fields(cls)}  # type: ignore[arg-type]
+        defaults = {field.name: field.default for field in dataclasses.fields(cls)}
         for name, kind, declared in declarations(cls):
             if name not in names:
                 continue
@@ -144,7 +145,7 @@ class Settings:
     def table(cls) -> str:
         """The settings as rows of a Markdown table: name, type and range, default, what it does."""
         rows = ["| setting | value | default | what it does |", "|---|---|---|---|"]
-        defaults = {field.name: field.default for field in dataclasses.fields(cls)}  # type: ignore[arg-type]
+        defaults = {field.name: field.default for field in dataclasses.fields(cls)}
         for name, kind, declared in declarations(cls):
             default = defaults[name]
             shown = "required" if default is MISSING else "none" if default is None else f"{default}"

@@ -7,7 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from cinetrack.bundle.assembly import NnunetStage, check_bundle, create_bundle
+from cinetrack.bundle.lookup import bundle_folder
 from cinetrack.bundle.manifest import BOX_SEGMENTERS
+from cinetrack.cli.options import FoldsAction, add_mirroring
 from cinetrack.errors import InputError
 from cinetrack.refinement.settings import NnunetSettings
 from cinetrack.tracking.evidence.nnunet import NnunetSourceSettings
@@ -34,7 +36,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     add_outline_weight(create)
     create.add_argument("--refiner", type=Path, metavar="FOLDER", help="an nnU-Net trained-model folder")
-    create.add_argument("--folds", default="0", help='folds to average, as 0,1,2 or "all" (default 0)')
+    create.add_argument(
+        "--folds", nargs="+", action=FoldsAction, default=["0"], help='folds to average, or "all" (default 0)'
+    )
     create.add_argument("--refiner-checkpoint", default="checkpoint_final.pth", help="file name within each fold")
     NnunetSettings.add_options(create, {"window": "--window"})
     create.add_argument(
@@ -64,19 +68,20 @@ def add_outline_weight(parser: Any) -> None:
 
 
 def add_refiner_options(parser: Any) -> None:
-    """Declare --tile-step-size and --no-mirroring: how an nnU-Net is run."""
-    NnunetSettings.add_options(parser, {"tile_step_size": "--tile-step-size", "mirroring": "--no-mirroring"})
+    """Declare --tile-step-size and --mirroring: how an nnU-Net is run."""
+    NnunetSettings.add_options(parser, {"tile_step_size": "--tile-step-size"})
+    add_mirroring(parser)
 
 
 def run(args: argparse.Namespace) -> int:
     """Create or check a bundle, and print what it is."""
     if args.action == "check":
-        bundle = check_bundle(args.folder)
+        bundle = check_bundle(bundle_folder(args.folder))
     else:
         refiner: NnunetStage | None = None
         if args.refiner is not None:
             settings: dict[str, Any] = {
-                "folds": _folds(args.folds),
+                "folds": _folds(",".join(args.folds)),
                 "checkpoint": args.refiner_checkpoint,
                 "window": args.window,
                 "tile_step_size": args.tile_step_size,

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import argparse
-import sys
 from pathlib import Path
 
+from cinetrack.cli.notes import note
 from cinetrack.errors import InputError
 from cinetrack.evaluation.comparison import compare_models
 from cinetrack.evaluation.comparison_tables import FORMATS, comparison_tables
@@ -30,9 +30,9 @@ def run(args: argparse.Namespace) -> int:
         raise InputError(f"--names: expected {len(paths)} names, one a file, found {len(names)}")
     if args.output:
         check_output_folder(args.output)
-    comparison = compare_models([read_metrics(path, name) for path, name in zip(paths, names)], args.seed)
+    comparison = compare_models([read_metrics(path, name) for path, name in zip(paths, names, strict=True)], args.seed)
     if comparison.left_out:
-        print(f"left out, not in every file: {', '.join(comparison.left_out)}", file=sys.stderr)
+        note(f"left out, not in every file: {', '.join(comparison.left_out)}")
     tables = comparison_tables(comparison)
     if args.output:
         for suffix, write in FORMATS.values():

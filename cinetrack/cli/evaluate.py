@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import argparse
 import json
-import sys
 from pathlib import Path
 
+from cinetrack.cli.notes import note
 from cinetrack.errors import InputError
 from cinetrack.evaluation.dataset_evaluation import evaluate_dataset
 from cinetrack.evaluation.metric_names import ACCURACY
@@ -43,6 +43,6 @@ def run(args: argparse.Namespace) -> int:
         write_text_atomically(args.frames_csv, frame_table(evaluations))
     for row in document["results"]:
         scores = "  ".join(f"{metric.label} {row[metric.key]:.{metric.decimals}f}" for metric in ACCURACY)
-        print(f"{row['case_id']}: {scores}", file=sys.stderr)
+        note(f"{row['case_id']}: {scores}")
     print(json.dumps(document["aggregates"], indent=2))
     return code

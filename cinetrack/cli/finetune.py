@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import argparse
-import sys
 from dataclasses import fields
 from pathlib import Path
 
+from cinetrack.cli.notes import note
 from cinetrack.errors import InputError
 
 
@@ -94,7 +94,7 @@ def run(args: argparse.Namespace) -> int:
         print(submit(config, args.slurm))
         return 0
     train(config)
-    print(f"checkpoints and tables are in {args.output}", file=sys.stderr)
+    note(f"checkpoints and tables are in {args.output}")
     return 0
 
 

@@ -8,6 +8,7 @@ import socket
 import sys
 from pathlib import Path
 
+from cinetrack.cli.notes import note
 from cinetrack.errors import InputError
 from cinetrack.labelling.users import UserFile, add_user
 
@@ -20,7 +21,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default="labels",
         help="where labels go: folder (default ./labels), hf://datasets/OWNER/NAME, s3://...",
     )
-    parser.add_argument("--bundle", type=Path, help="bundle folder; default /opt/ml/model, else resources/default")
+    parser.add_argument("--model", type=Path, help="bundle folder, or the name of a shipped bundle")
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N")
     parser.add_argument(
         "--host", default="127.0.0.1", help="address to listen on (default 127.0.0.1: this machine only)"
@@ -50,7 +51,8 @@ def run(args: argparse.Namespace) -> int:
     from cinetrack.labelling.service import LabellingService
     from cinetrack.labelling.store import open_files
     from cinetrack.pipeline.model import load_model
-    from cinetrack.sequence import find_cases
+    from cinetrack.runs.case_list import find_readable_cases
+    from cinetrack.runs.failure import report_failures
 
     try:
         from cinetrack.labelling.web.app import build_app
@@ -59,13 +61,14 @@ def run(args: argparse.Namespace) -> int:
     except ImportError as error:
         raise InputError(f"label: expected the packages of cinetrack[label], found no {error.name}") from None
 
-    cases, files = find_cases(args.dataset), open_files(args.store)
-    model = load_model(find_bundle(args.bundle), args.device)
+    cases, unreadable = find_readable_cases(args.dataset)
+    report_failures(unreadable)  # the others can be labelled
+    files = open_files(args.store)
+    model = load_model(find_bundle(args.model), args.device)
     service = LabellingService(cases, files, model, np.random.default_rng())
-    print(
+    note(
         f"{len(cases)} sequences, labels in {files.location}; {model.bundle.description} on {model.device}, "
-        f"boxes by {service.segmenter.name}",
-        file=sys.stderr,
+        f"boxes by {service.segmenter.name}"
     )
     settings = ServerSettings(args.host, args.port, args.share, users.verify if users else None)
     try:
@@ -97,7 +100,7 @@ def _add_user(args: argparse.Namespace) -> int:
     else:
         password = sys.stdin.readline().rstrip("\n")
     add_user(args.auth, args.add_user, password)
-    print(f"{args.auth}: added {args.add_user}", file=sys.stderr)
+    note(f"{args.auth}: added {args.add_user}")
     return 0
 
 

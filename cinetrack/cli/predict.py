@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import argparse
-import sys
 from dataclasses import replace
 from pathlib import Path
 from time import perf_counter
 
 from cinetrack.bundle.lookup import find_bundle
+from cinetrack.cli.notes import note
 from cinetrack.pipeline.model import load_model
 from cinetrack.runs.failure import report_failures
 from cinetrack.runs.jobs import run_jobs, unfinished
@@ -38,7 +38,7 @@ def run(args: argparse.Namespace) -> int:
     ]
     pending = unfinished(jobs, args.overwrite)
     model = load_model(bundle, args.device)
-    print(f"{bundle.description} on {model.device}, {model.chain.precision}", file=sys.stderr)
+    note(f"{bundle.description} on {model.device}, {model.chain.precision}")
     loading_s = perf_counter() - began
     failures = unreadable if shard.rank == 0 else []
     cases = len(jobs) + len(failures)
@@ -46,5 +46,5 @@ def run(args: argparse.Namespace) -> int:
         failures += run_jobs([replace(job, loading_s=loading_s) for job in pending], model, progress)
     code = report_failures(failures)
     share = f" ({shard}: {cases} of {len(found) + len(unreadable)} cases)" if shard.size > 1 else ""
-    print(f"{cases - len(failures)} of {cases} cases are in {args.output}{share}", file=sys.stderr)
+    note(f"{cases - len(failures)} of {cases} cases are in {args.output}{share}")
     return code

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import argparse
 import json
-import sys
 from pathlib import Path
 from time import perf_counter
 
 from cinetrack.bundle.lookup import find_bundle
+from cinetrack.cli.notes import note
 from cinetrack.labelling.label_book import LabelBook
 from cinetrack.labelling.pseudo_labels import PropagationJob, labelled_cases
 from cinetrack.labelling.store import open_files
@@ -25,7 +25,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command's arguments."""
     parser.add_argument("dataset", type=Path, metavar="DATASET", help="a TrackRAD2025 dataset folder")
     parser.add_argument("--store", required=True, help="the labels: folder, hf://datasets/OWNER/NAME, s3://..., ...")
-    parser.add_argument("--bundle", type=Path, help="bundle folder; default /opt/ml/model, else resources/default")
+    parser.add_argument("--model", type=Path, help="bundle folder, or the name of a shipped bundle")
     parser.add_argument("-o", "--output", type=Path, required=True, metavar="PSEUDO", help="gets a folder a sequence")
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N")
     parser.add_argument("--overwrite", action="store_true", help="track finished sequences again")
@@ -39,11 +39,11 @@ def run(args: argparse.Namespace) -> int:
     shard = this_shard()
     # The dataset is what is dealt out, not the labelled part of it: labels may be added while processes start.
     cases = labelled_cases(shard.of(found), book)
-    bundle = find_bundle(args.bundle)
+    bundle = find_bundle(args.model)
     jobs = [PropagationJob(case, book, args.output, bundle) for case in cases]
     pending = unfinished(jobs, args.overwrite)
     model = load_model(bundle, args.device)
-    print(f"{bundle.description} on {model.device}, {model.chain.precision}", file=sys.stderr)
+    note(f"{bundle.description} on {model.device}, {model.chain.precision}")
     began = perf_counter()
     with Progress("sequence") as progress:
         failures = run_jobs(pending, model, progress)

@@ -8,8 +8,14 @@ from pathlib import Path
 from typing import Any
 
 from cinetrack.cli.bundle import add_outline_weight, add_refiner_options
+from cinetrack.cli.notes import note
+from cinetrack.cli.options import FoldsAction
 from cinetrack.errors import InputError
 from cinetrack.refinement.settings import NnunetSettings
+from cinetrack.runs.failure import report_failures
+from cinetrack.runs.outputs import check_output_file, check_output_folder
+from cinetrack.runs.progress import Progress
+from cinetrack.runs.shard import this_shard
 
 CHECKPOINTS = ("final", "best")  # nnU-Net's: after the last epoch, and of the best pseudo-Dice
 
@@ -45,6 +51,10 @@ def _add_folders(parser: argparse.ArgumentParser) -> None:
         )
 
 
+def _add_folds(parser: argparse.ArgumentParser, required: bool, meaning: str) -> None:
+    parser.add_argument("--folds", dest="fold", nargs="+", action=FoldsAction, required=required, help=meaning)
+
+
 def _add_split(parser: argparse.ArgumentParser) -> None:
     _add_data(parser)
     parser.add_argument("--seed", type=int, default=0)
@@ -54,16 +64,25 @@ def _add_split(parser: argparse.ArgumentParser) -> None:
 
 def _add_prepare(parser: argparse.ArgumentParser) -> None:
     _add_data(parser)
-    parser.add_argument("--tracker", type=Path, action="append", default=[], metavar="BUNDLE", help="may be repeated")
     parser.add_argument(
-        "--fold-tracker",
+        "--model",
+        dest="tracker",
         type=Path,
         action="append",
         default=[],
         metavar="BUNDLE",
-        help="once a fold, in order: fine-tuned without the patients that the fold holds out (needs --folds)",
+        help="whose tracker makes the masks that the refiner learns from; a folder or a shipped name; may be repeated",
     )
-    parser.add_argument("--folds", type=Path, help="folds.json of `cinetrack refiner split`")
+    parser.add_argument(
+        "--fold-model",
+        dest="fold_tracker",
+        type=Path,
+        action="append",
+        default=[],
+        metavar="BUNDLE",
+        help="once a fold, in order: fine-tuned without the patients that the fold holds out (needs --folds-file)",
+    )
+    parser.add_argument("--folds-file", dest="folds", type=Path, help="folds.json of `cinetrack refiner split`")
     parser.add_argument("-o", "--output", type=Path, required=True, metavar="NNUNET_RAW", help="gets the dataset")
     parser.add_argument("--dataset-id", type=int, default=501, help="nnU-Net's number of the dataset (default 501)")
     parser.add_argument("--window", type=int, default=5, help="frames that the refiner sees (default 5)")
@@ -93,22 +112,30 @@ def _add_plan(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--patch-size", type=int, nargs="+", help="with --small: one side or two, px (default 256)")
     parser.add_argument("--features", type=int, nargs="+", help="with --small: a stage (default 16 32 64 128 128)")
     parser.add_argument("--batch-size", type=int, help="default: the planner's")
-    parser.add_argument("--num-processes", type=int, default=2, help="that read and preprocess (default 2)")
+    parser.add_argument(
+        "--workers", dest="num_processes", type=int, default=2, help="processes that read and preprocess (default 2)"
+    )
 
 
 def _add_train(parser: argparse.ArgumentParser) -> None:
     _add_folders(parser)
-    parser.add_argument("--fold", nargs="+", required=True, help='one number or several, or "all"')
+    _add_folds(parser, True, 'which to train: one number, several, or "all" for one model of every case')
     parser.add_argument("--plans", help="name of the plans, where there are several")
     parser.add_argument("--continue", dest="resume", action="store_true", help="go on from the last checkpoint")
     parser.add_argument("--device", choices=["cuda", "cpu"], help="default: cuda where there is a GPU")
     parser.add_argument("--gpus", type=int, default=1, help="a fold; more than one trains by DDP (default 1)")
     parser.add_argument("--at-once", type=int, help="folds at a time (default: as the GPUs suffice, on a CPU one)")
-    parser.add_argument("--num-processes", type=int, default=2, help="that augment, a fold and GPU (default 2)")
+    parser.add_argument(
+        "--workers",
+        dest="num_processes",
+        type=int,
+        default=2,
+        help="processes that augment, for each fold and GPU (default 2)",
+    )
     parser.add_argument("--epochs", type=int, help="default 1000")
     parser.add_argument("--iterations", type=int, help="batches an epoch (default 250)")
     parser.add_argument("--validation-iterations", type=int, help="batches an epoch (default 50)")
-    parser.add_argument("--learning-rate", type=float, help="in the first epoch (default 0.01)")
+    parser.add_argument("--lr", dest="learning_rate", type=float, help="learning rate at the start (default 0.01)")
     parser.add_argument("--foreground-share", type=float, help="of the patches, that show the target (default 0.33)")
     parser.add_argument("--pretrained", type=Path, metavar="CHECKPOINT", help="start from another refiner's weights")
     parser.add_argument("--validate", action="store_true", default=None, help="nnU-Net's own validation at the end")
@@ -117,14 +144,16 @@ def _add_train(parser: argparse.ArgumentParser) -> None:
 def _add_crossvalidate(parser: argparse.ArgumentParser) -> None:
     _add_folders(parser)
     _add_data(parser)
-    parser.add_argument("--fold", nargs="+", help="default: every fold that is trained")
+    _add_folds(parser, False, "default: every fold that is trained")
     parser.add_argument("--tracker", nargs="+", metavar="NAME", help="of the prepared trackers (default: all)")
     parser.add_argument("--plans", help="name of the plans, where there are several")
     parser.add_argument(
-        "--bundle",
+        "--model",
+        dest="bundle",
         type=Path,
         action="append",
         default=[],
+        metavar="BUNDLE",
         help="a tracker's bundle, where it no longer lies where prepare found it; may be repeated",
     )
     parser.add_argument("--checkpoint", nargs="+", default=["final"], choices=CHECKPOINTS, help="default final")
@@ -146,8 +175,8 @@ def _add_crossvalidate(parser: argparse.ArgumentParser) -> None:
 
 def _add_bundle(parser: argparse.ArgumentParser) -> None:
     _add_folders(parser)
-    parser.add_argument("--tracker", required=True, help="a bundle whose tracker is taken, registration, or static")
-    parser.add_argument("--fold", nargs="+", required=True, help='folds to average, or "all"')
+    parser.add_argument("--model", dest="tracker", required=True, help="the bundle whose tracker is taken")
+    _add_folds(parser, True, 'folds to average, or "all" for the model that was trained on every case')
     parser.add_argument("--plans", help="name of the plans, where there are several")
     parser.add_argument("--checkpoint", default="final", choices=CHECKPOINTS, help="default final")
     add_outline_weight(parser)
@@ -163,6 +192,7 @@ def _folders(args: argparse.Namespace) -> Any:
 
 
 def _split(args: argparse.Namespace) -> int:
+    check_output_file(args.output)
     from cinetrack.refiner_training.patient_folds import deal_patients, link_folds, strata_of, write_folds
     from cinetrack.refiner_training.raw_dataset import labelled_cases
 
@@ -189,35 +219,28 @@ def _prepare(args: argparse.Namespace) -> int:
         unprepared,
         write_dataset,
     )
-    from cinetrack.runs.failure import report_failures
-    from cinetrack.runs.outputs import check_output_folder
-    from cinetrack.runs.progress import Progress
-    from cinetrack.runs.shard import this_shard
 
     if args.region is not None and args.window < 2:
         raise InputError(f"--window: expected 2 or more with --region, found {args.window}")
     raw = dataset_folders(args.output, dataset_id=args.dataset_id).raw
+    check_output_folder(raw)
     masks = MaskSettings(args.perturb, args.seed, args.region, args.outline_bias)
     windows = WindowSettings(args.window, args.every)
     shard = this_shard(args.shard)
     cases, unreadable = readable_labelled_cases(args.data)
     if args.fold_tracker and args.folds is None:
-        raise InputError("--fold-tracker: expected --folds, the folds by which the trackers were trained, found none")
+        raise InputError("--fold-model: expected --folds-file, by which the trackers were trained, found none")
     patients = {case.patient_id for case in cases}
     everyone = patients | {failure.case_id for failure in unreadable}
     folds = read_folds(args.folds, everyone) if args.folds else deal_patients(strata_of(cases), args.seed)
     sources = mask_sources(args.tracker, args.fold_tracker, len(folds))
-    check_output_folder(raw)
     jobs = jobs_of(shard.of(cases), sources, folds, raw, masks)
     with Progress() as progress:
         failures = prepare(jobs, progress, args.device, args.overwrite)
     code = report_failures(failures + unreadable)
     missing = [failure.case_id for failure in unreadable] + unprepared(raw, cases, sources)
     if missing:
-        print(
-            f"{len(missing)} cases are still to be tracked, {missing[0]} first; the dataset is written after the last",
-            file=sys.stderr,
-        )
+        note(f"{len(missing)} cases are still to be tracked, {missing[0]} first; the dataset is written after the last")
     else:
         samples = write_dataset(raw, cases, sources, folds, windows, masks.region_px)
         print(f"{raw}: {samples} samples of {len(patients)} patients in {len(folds)} folds")
@@ -238,9 +261,7 @@ def _plan(args: argparse.Namespace) -> int:
         network = SmallNetwork(**given)
     elif args.features or args.patch_size:
         raise InputError("--features, --patch-size: expected with --small only; nnU-Net's planner works them out")
-    plans = plan_dataset(
-        _folders(args), network, args.batch_size, args.num_processes, lambda line: print(line, file=sys.stderr)
-    )
+    plans = plan_dataset(_folders(args), network, args.batch_size, args.num_processes, note)
     print(describe(plans))
     return 0
 
@@ -290,17 +311,14 @@ def _train(args: argparse.Namespace) -> int:
 
 
 def _crossvalidate(args: argparse.Namespace) -> int:
+    check_output_folder(args.output)  # before nnU-Net is imported
     from cinetrack.evaluation.comparison_tables import FORMATS, comparison_tables
     from cinetrack.refiner_training import cross_validation as cv
     from cinetrack.refiner_training.planning import find_plans
     from cinetrack.refiner_training.trained_model import RefinerSettings
     from cinetrack.refiner_training.training_run import model_folder
-    from cinetrack.runs.failure import report_failures
-    from cinetrack.runs.outputs import check_output_folder
-    from cinetrack.runs.progress import Progress
     from cinetrack.sequence.atomic_write import write_text_atomically
 
-    check_output_folder(args.output)
     folders = _folders(args)
     models = model_folder(folders, find_plans(folders, args.plans))
     candidates = [
@@ -313,7 +331,7 @@ def _crossvalidate(args: argparse.Namespace) -> int:
     numbers = [_fold(text) for text in args.fold] if args.fold else None
     planned = cv.plan_validations(folders, models, args.data, candidates, numbers, args.tracker)
     folds = sorted({validation.fold for validation in planned})
-    print(f"folds {', '.join(map(str, folds))}", file=sys.stderr)
+    note(f"folds {', '.join(map(str, folds))}")
     bundles = cv.TrackerBundles(folders.raw, args.bundle)
     trackers = {validation: bundles.of(validation) for validation in planned}  # a missing one is found before the work
     total, done = sum(len(validation.cases) for validation in planned), 0
@@ -325,21 +343,22 @@ def _crossvalidate(args: argparse.Namespace) -> int:
             scored[validation] = cv.score(validation, args.output, failed, args.workers)
             done += len(validation.cases)
     code = report_failures([failure for _, failures in scored.values() for failure in failures])
-    for tracker, comparison in cv.compare(cv.write_pooled(scored, args.output)).items():
+    for name, comparison in cv.compare(cv.write_pooled(scored, args.output)).items():
         tables = comparison_tables(comparison)
         for suffix, write in FORMATS.values():
-            write_text_atomically(args.output / tracker / f"comparison{suffix}", write(tables))
-        print(f"## {tracker}\n\n{FORMATS['markdown'][1](tables[:2])}")
+            write_text_atomically(args.output / name / f"comparison{suffix}", write(tables))
+        print(f"## {name}\n\n{FORMATS['markdown'][1](tables[:2])}")
     ranked = cv.rank_candidates(cv.metrics_of(scored, args.output))
     write_text_atomically(args.output / "crossvalidation.json", cv.ranking_document(ranked))
     for candidate in ranked:
         print(f"{candidate.improvement:+8.3f} %  {candidate.settings}")
     if ranked[0].improvement <= 0:
-        print("no candidate improves on the tracker alone", file=sys.stderr)
+        note("no candidate improves on the tracker alone")
     return code
 
 
 def _bundle(args: argparse.Namespace) -> int:
+    check_output_folder(args.output)
     from cinetrack.refiner_training.planning import find_plans
     from cinetrack.refiner_training.trained_model import RefinerSettings, bundle_refiner
     from cinetrack.refiner_training.training_run import model_folder
@@ -372,7 +391,7 @@ def _number(text: str, option: str) -> float:
 
 def _fold(text: str) -> int | str:
     if text != "all" and not text.isdigit():
-        raise InputError(f'--fold: expected numbers or "all", found {text}')
+        raise InputError(f'--folds: expected numbers or "all", found {text}')
     return text if text == "all" else int(text)
 
 

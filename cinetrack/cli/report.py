@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import argparse
-import sys
 from pathlib import Path
 
+from cinetrack.cli.notes import note
 from cinetrack.report.write_report import write_report
 from cinetrack.runs.failure import report_failures
 from cinetrack.runs.outputs import check_output_folder
@@ -26,6 +26,6 @@ def run(args: argparse.Namespace) -> int:
     with Progress() as progress:
         shown, failures = write_report(args.predictions, args.truth, args.output, args.workers, progress)
     code = report_failures(failures)
-    print(f"{len(shown)} cases", file=sys.stderr)
+    note(f"{len(shown)} cases")
     print(args.output / "index.html")
     return code

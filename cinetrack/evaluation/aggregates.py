@@ -34,14 +34,14 @@ def runtime_aggregates(results: Sequence[Mapping[str, Any]]) -> dict[str, float 
     With fewer than two different frame counts no line is determined; numpy.polyfit then gives the smallest
     coefficients that fit, and so does the challenge.
     """
-    runtimes = [result.get("total_runtime") for result in results]
-    if any(runtime is None for runtime in runtimes):
+    runtimes = [float(seconds) for result in results if (seconds := result.get("total_runtime")) is not None]
+    if len(runtimes) < len(results):
         return dict.fromkeys(RUNTIME_AGGREGATES)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", np.exceptions.RankWarning)
         time_per_frame, loading_time = np.polyfit([result["frame_count"] for result in results], runtimes, 1)
     values = (np.mean(runtimes) - loading_time, loading_time, time_per_frame, sum(runtimes))
-    return {key: float(value) for key, value in zip(RUNTIME_AGGREGATES, values)}
+    return {key: float(value) for key, value in zip(RUNTIME_AGGREGATES, values, strict=True)}
 
 
 def breakdown(

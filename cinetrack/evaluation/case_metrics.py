@@ -70,7 +70,7 @@ def case_metrics(
         everything = challenge_list(frames, metric.key)
         scored = everything[1:]
         scores[metric.key] = float(scored.mean())
-        for prefix, value in zip(SPREADS, (_deviation(scored), scored.min(), everything.max())):
+        for prefix, value in zip(SPREADS, (_deviation(scored), scored.min(), everything.max()), strict=True):
             scores[f"{prefix}_{metric.key}"] = float(value)
     scores[DOSE.key] = relative_d98(planned, delivered, target)
     millimetres = {

@@ -112,13 +112,15 @@ def compare_models(models: Sequence[MetricsFile], seed: int = 0) -> Comparison:
     }
     changes = [_changes(cases, values[names[0]], values[name], resamples) for name in names[1:]]
     corrected = iter(holm([change.p for of_model in changes for change in of_model]))
-    changes = [()] + [tuple(replace(change, p_holm=next(corrected)) for change in of_model) for of_model in changes]
+    against_baseline: list[tuple[MetricChange, ...]] = [()]
+    for of_model in changes:
+        against_baseline.append(tuple(replace(change, p_holm=next(corrected)) for change in of_model))
     means = {name: {key: _finite_mean(value) for key, value in values[name].items()} for name in names}
     timings = {model.name: runtime_aggregates([model.results[case] for case in cases]) for model in models}
     ranked = RANKED if all(timing["runtime"] is not None for timing in timings.values()) else ACCURACY
     # The challenge ranks by means over all cases: an infinite distance on one of them puts a model last.
     plain = [{key: float(value.mean()) for key, value in values[name].items()} for name in names]
-    ranks = rank_models([{**row, **timings[name]} for row, name in zip(plain, names)], ranked)
+    ranks = rank_models([row | _finite(timings[name]) for row, name in zip(plain, names, strict=True)], ranked)
     summaries = [
         ModelSummary(
             name=model.name,
@@ -129,9 +131,13 @@ def compare_models(models: Sequence[MetricsFile], seed: int = 0) -> Comparison:
             mean_rank=float(np.mean(list(place.values()))),
             changes=change,
         )
-        for model, place, change in zip(models, ranks, changes)
+        for model, place, change in zip(models, ranks, against_baseline, strict=True)
     ]
     return Comparison(tuple(cases), tuple(sorted(everything - set(cases))), tuple(ranked), tuple(summaries))
+
+
+def _finite(timings: dict[str, float | None]) -> dict[str, float]:
+    return {key: value for key, value in timings.items() if value is not None}
 
 
 def rank_models(means: Sequence[dict[str, float]], metrics: Sequence[Metric]) -> list[dict[str, int]]:
@@ -140,7 +146,7 @@ def rank_models(means: Sequence[dict[str, float]], metrics: Sequence[Metric]) ->
     for metric in metrics:
         values = np.array([model[metric.key] for model in means], dtype=np.float64)
         cost = np.where(np.isnan(values), np.inf, -values if metric.higher_is_better else values)
-        for place, rank in zip(ranks, rankdata(cost, method="min")):
+        for place, rank in zip(ranks, rankdata(cost, method="min"), strict=True):
             place[metric.key] = int(rank)
     return ranks
 
@@ -195,7 +201,7 @@ def _changes(
                 wins=int(better.sum()),
                 losses=len(worse),
                 ties=int(usable.sum() - moved.sum()),
-                worse=tuple(CaseChange(cases[i], float(before[i]), float(after[i])) for i in worse),
+                worse=tuple(CaseChange(cases[int(i)], float(before[i]), float(after[i])) for i in worse),
             )
         )
     return changes

@@ -62,7 +62,7 @@ def delivered_dose(
         dose = planned.astype(number_type)
         everywhere = (slice(None), slice(None))
         shifted_parts = ((everywhere, ndimage.shift(dose, step, order=3, mode="nearest")) for step in distinct)
-    for (where, shifted), count in zip(shifted_parts, counts):
+    for (where, shifted), count in zip(shifted_parts, counts, strict=True):
         total[where] += count * shifted
     total /= len(displacements_px)
     return total

@@ -52,7 +52,7 @@ def frame_metrics(
     labelled = np.flatnonzero(reference.any(axis=(1, 2)))
     window = _bounding_box(predicted | reference)
     ours, truth = predicted[(labelled, *window)], reference[(labelled, *window)]
-    missed = ~ours.any(axis=(1, 2))
+    missed = ~np.any(ours, axis=(1, 2))
 
     our_centres, true_centres = centroids(ours), centroids(truth)
     # The challenge cuts each frame at the column that equals the number of rows before it takes surfaces: on a
@@ -85,8 +85,8 @@ def frame_metrics(
 
 def _bounding_box(masks: np.ndarray) -> tuple[slice, slice]:
     """Rows and columns that any frame uses, so that the metrics look at nothing else."""
-    footprint = masks.any(axis=0)
-    rows, columns = np.flatnonzero(footprint.any(axis=1)), np.flatnonzero(footprint.any(axis=0))
+    footprint = np.any(masks, axis=0)
+    rows, columns = np.flatnonzero(np.any(footprint, axis=1)), np.flatnonzero(np.any(footprint, axis=0))
     if len(rows) == 0:
         return slice(0, 0), slice(0, 0)
     return slice(rows[0], rows[-1] + 1), slice(columns[0], columns[-1] + 1)

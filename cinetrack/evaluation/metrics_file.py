@@ -52,7 +52,9 @@ class MetricsFile:
 def metrics_document(evaluations: Sequence[CaseEvaluation], failures: Sequence[Failure]) -> dict[str, Any]:
     """The content of metrics.json for at least one scored case."""
     results = [_result(evaluation) for evaluation in evaluations]
-    wide_rows = [{**result, **evaluation.metrics.millimetres} for result, evaluation in zip(results, evaluations)]
+    wide_rows = [
+        {**result, **evaluation.metrics.millimetres} for result, evaluation in zip(results, evaluations, strict=True)
+    ]
     facts = {evaluation.case_id: evaluation for evaluation in evaluations}
     keys = (*ACCURACY_KEYS, *MILLIMETRE_KEYS)
     return {
@@ -162,7 +164,7 @@ def _result(evaluation: CaseEvaluation) -> dict[str, Any]:
 
 def _details(evaluation: CaseEvaluation) -> dict[str, Any]:
     frames = evaluation.metrics.frames
-    details = {
+    details: dict[str, Any] = {
         "region": evaluation.region,
         "field_strength_t": evaluation.field_strength_t,
         "frame_rate_hz": evaluation.frame_rate_hz,

@@ -17,6 +17,7 @@ from cinetrack.runs.record import read_record
 from cinetrack.sequence.grand_challenge import OUTPUT_FILE
 from cinetrack.sequence.image_files import ImageGeometry, only_series_in, read_masks
 
+
 def find_predictions(root: Path, only_case: str | None = None) -> dict[str, Path]:
     """The prediction folders below `root` by case.
 

@@ -50,7 +50,7 @@ def surface_distances(
     masd = np.full(frames, np.inf, dtype=np.float32)
     predicted_points = _points_by_frame(surfaces(predicted))
     reference_points = _points_by_frame(surfaces(reference))
-    for t, (ours, truth) in enumerate(zip(predicted_points, reference_points)):
+    for t, (ours, truth) in enumerate(zip(predicted_points, reference_points, strict=True)):
         if len(ours) == 0 or len(truth) == 0:
             continue
         to_truth, to_ours = _nearest(ours, truth, spacing)
@@ -64,7 +64,7 @@ def _points_by_frame(masks: np.ndarray) -> list[np.ndarray]:
     frames, rows, columns = np.nonzero(masks)
     ends = np.searchsorted(frames, np.arange(len(masks) + 1))
     points = np.stack([rows, columns], axis=1)
-    return [points[start:end] for start, end in zip(ends[:-1], ends[1:])]
+    return [points[start:end] for start, end in zip(ends[:-1], ends[1:], strict=True)]
 
 
 def _nearest(first: np.ndarray, second: np.ndarray, spacing: tuple[float, float]) -> tuple[np.ndarray, np.ndarray]:

@@ -7,7 +7,7 @@ has lived. Here each clip of each epoch has its own seed, whatever the number of
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -71,7 +71,7 @@ def case_clips(
 
 def phantom_clips(
     clips: int,
-    size_px: Sequence[int],
+    size_px: tuple[int, int],
     config: dict[str, Any],
     sampler: Any,
     transforms: Any,
@@ -79,7 +79,7 @@ def phantom_clips(
     view: dict[str, Any] | None = None,
 ) -> SeededClips:
     """Clips of the phantom; what a run's configuration names. `view`: the fields of a `ClipView`."""
-    source = PhantomSource(clips, tuple(size_px), ClipConfig(**_with_tuples(config)))
+    source = PhantomSource(clips, (size_px[0], size_px[1]), ClipConfig(**_with_tuples(config)))
     return SeededClips(PhantomVideos(source, sampler.num_frames, _clip_view(view)), sampler, transforms, seed)
 
 

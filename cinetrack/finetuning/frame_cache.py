@@ -59,8 +59,8 @@ def cached(case: TrainingCase, cache: Path) -> CachedCase:
         showing = accepted[objects[accepted].any(axis=(1, 2))]
         write_text_atomically(done, json.dumps({"accepted_frames": accepted.tolist(), "showing": showing.tolist()}))
     facts = json.loads(done.read_text())
-    accepted, showing = tuple(facts["accepted_frames"]), frozenset(facts["showing"])
-    return CachedCase(case.case.case_id, case.case.patient_id, folder, accepted, showing)
+    accepted_frames, showing_frames = tuple(facts["accepted_frames"]), frozenset(facts["showing"])
+    return CachedCase(case.case.case_id, case.case.patient_id, folder, accepted_frames, showing_frames)
 
 
 def _fingerprint(case: TrainingCase) -> str:

@@ -40,7 +40,7 @@ def phantom_source(clips: int, path: Path | None) -> PhantomSource | None:
         if not _fits(value, kinds[key]):
             kind = kinds[key].__name__ if isinstance(kinds[key], type) else kinds[key]
             raise InputError(f"{path}: {key}: expected {kind}, found {json.dumps(value)[:60]}")
-    given = {key: tuple(value) if isinstance(value, list) else value for key, value in settings.items()}
+    given: dict[str, Any] = {key: tuple(value) if isinstance(value, list) else value for key, value in settings.items()}
     sizes = {SIZE: given.pop(SIZE)} if SIZE in given else {}
     try:
         return PhantomSource(clips, config=ClipConfig(**given), **sizes)

@@ -17,14 +17,15 @@ import logging
 import os
 import socket
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 import torch
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig, ListConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
 
+from cinetrack.bundle.model_yaml import check_unfolded_size
 from cinetrack.errors import InputError
 from cinetrack.finetuning.frame_cache import cached
 from cinetrack.finetuning.recipe import Recipe, TrainingData
@@ -173,6 +174,7 @@ def _check_same_run(path: Path, made: DictConfig) -> None:
     if not (path.exists() and (path.parent / "last.pt").exists()):  # nothing is trained yet: begin anew
         return
     try:
+        check_unfolded_size(path, path.read_text(encoding="utf-8"))
         before = _settings(OmegaConf.load(path))
     except (OmegaConfBaseException, YAMLError, ValueError, OSError) as error:
         raise InputError(f"{path}: expected the settings of a run, found something unreadable ({error})") from None
@@ -185,7 +187,7 @@ def _check_same_run(path: Path, made: DictConfig) -> None:
             )
 
 
-def _settings(config: DictConfig) -> dict[str, object]:
+def _settings(config: DictConfig | ListConfig) -> dict[str, object]:
     """Every setting by its key. The run's own folder counts for nothing: it may be moved, or called otherwise."""
     settings = _flat(OmegaConf.to_container(config))
     folder = str(settings.get("trainer.checkpoint.save_dir"))
@@ -195,6 +197,7 @@ def _settings(config: DictConfig) -> dict[str, object]:
 
 
 def _flat(node: object, prefix: str = "") -> dict[str, object]:
+    children: Iterable[tuple[object, object]]
     if isinstance(node, dict):
         children = node.items()
     elif isinstance(node, list):

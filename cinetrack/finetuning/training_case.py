@@ -105,7 +105,10 @@ def _pseudo_labelled(folder: Path, cases: dict[str, CaseFiles]) -> list[Training
 def _content(meta: Any, path: Path) -> tuple[str, tuple[int, ...]]:
     if isinstance(meta, dict):
         case_id, accepted = meta.get("case_id"), meta.get("accepted_frames")
-        if isinstance(case_id, str) and isinstance(accepted, list):
-            if all(type(frame) is int and frame >= 0 for frame in accepted):
-                return case_id, tuple(sorted(set(accepted)))
+        if (
+            isinstance(case_id, str)
+            and isinstance(accepted, list)
+            and all(type(frame) is int and frame >= 0 for frame in accepted)
+        ):
+            return case_id, tuple(sorted(set(accepted)))
     raise InputError(f"{path}: expected case_id and accepted_frames, found {str(meta)[:80]}")

@@ -31,7 +31,9 @@ def mose_recipe() -> DictConfig:
     """SAM2's own fine-tuning configuration, with its resolvers at hand."""
     if not OmegaConf.has_resolver("times"):
         register_omegaconf_resolvers()
-    return OmegaConf.load(Path(str(files("sam2"))) / MOSE)
+    recipe = OmegaConf.load(Path(str(files("sam2"))) / MOSE)
+    assert isinstance(recipe, DictConfig)  # what the pinned package ships
+    return recipe
 
 
 def training_model(architecture: DictConfig, published: bool, image_size_px: int | None) -> DictConfig:
@@ -126,7 +128,7 @@ def training_config(
     trainer.data.train.datasets = _datasets(config, recipe, data, split.training, run)
     trainer.data.train.pin_memory = device == "cuda"
     trainer.optim.param_group_modifiers[0].layer_decay_value = recipe.layer_decay
-    for group, rate in zip(trainer.optim.options.lr, ("${scratch.base_lr}", "${scratch.vision_lr}")):
+    for group, rate in zip(trainer.optim.options.lr, ("${scratch.base_lr}", "${scratch.vision_lr}"), strict=True):
         group.scheduler = _schedule(rate, recipe)
     trainer.optim.amp = {"enabled": recipe.precision != "float32", "amp_dtype": _amp_type(recipe.precision)}
     # The objects of a batch of several clips differ in number, and cuDNN would time its algorithms anew, for seconds,

@@ -23,6 +23,7 @@ from cinetrack.finetuning.tables import read_table, write_table
 from cinetrack.pipeline.track_case import track_whole
 from cinetrack.report.outlines import outlines
 from cinetrack.sequence import CaseFiles
+from cinetrack.sequence.image_files import image_facts
 from cinetrack.sequence.intensity import min_max_8bit
 from cinetrack.tracking import Chain
 from cinetrack.tracking.device import native_precision
@@ -116,12 +117,14 @@ class Validation:
     def _track_share(
         self, weights: Mapping[str, torch.Tensor], rank: int, world_size: int
     ) -> tuple[dict[str, dict[str, float]], dict[str, np.ndarray]]:
-        device = torch.device(self._device, int(os.environ.get("LOCAL_RANK", 0)) if self._device == "cuda" else None)
+        number = os.environ.get("LOCAL_RANK", "0")
+        device = torch.device(f"cuda:{int(number)}" if self._device == "cuda" else self._device)
         network = build_network(self._config, self._config_folder)
         network.load_state_dict(weights)
         sam2 = Sam2Source(network, device, native_precision(device), self._region_px)
         chain = Chain("sam2", (sam2,), Stabiliser() if self._stabilise else Unstabilised())
-        scores, overlays = {}, {}
+        scores: dict[str, dict[str, float]] = {}
+        overlays: dict[str, np.ndarray] = {}
         for files in self._cases[rank::world_size]:
             case, truth = files.read_case().case, read_truth(files)
             masks = track_whole(case, chain).masks
@@ -136,12 +139,14 @@ class Validation:
 
 def check_case(files: CaseFiles) -> None:
     """Raise InputError, naming the file, where a case cannot be tracked or scored."""
-    frames, truth = files.read_case().case.sequence.frames, read_truth(files)
-    if truth.masks.shape != frames.shape:
+    frames = files.read_case().case.sequence.frames
+    shape, _ = image_facts(files.labels_file(), "a mask")
+    if shape != frames.shape:  # from the header: what does not belong here is not inflated
         raise InputError(
             f"{files.labels_path}: expected masks of the {frames.shape} frames of {files.series_path.name}, "
-            f"found {truth.masks.shape}"
+            f"found {shape}"
         )
+    truth = read_truth(files)
     shown = int(truth.masks.any(axis=(1, 2)).sum())
     if shown < 2:
         raise InputError(

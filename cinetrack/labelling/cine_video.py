@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
+from typing import Protocol
 
 import cv2
 import numpy as np
@@ -17,13 +17,21 @@ LONGEST_FILM_FRAMES = 240  # half a minute at 8 Hz; longer sequences are shown f
 LONGEST_SIDE_PX = 400
 
 
+class Frames(Protocol):
+    """(H, W) images that are asked for one at a time: a list, an array or a spool."""
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, index: int, /) -> np.ndarray: ...
+
+
 def write_film(
     path: Path,
-    frames: Sequence[np.ndarray],
+    frames: Frames,
     display: Display,
     window: Window,
     frame_rate_hz: float,
-    objects: Sequence[np.ndarray] | None = None,
+    objects: Frames | None = None,
 ) -> None:
     """Write the first frames as a WebM film, head up, with the objects drawn where they are given.
 
@@ -36,7 +44,7 @@ def write_film(
     small = Display(display.frame_shape, (height, width))
     with atomic_path(path) as temporary:
         with native_messages():  # FFmpeg inside OpenCV prints a harmless line about WebM's codec tag
-            film = cv2.VideoWriter(str(temporary), cv2.VideoWriter_fourcc(*"VP80"), frame_rate_hz, (width, height))
+            film = cv2.VideoWriter(str(temporary), cv2.VideoWriter.fourcc(*"VP80"), frame_rate_hz, (width, height))
         if not film.isOpened():
             raise RuntimeError("OpenCV cannot write VP8 films here")
         for index in range(count):

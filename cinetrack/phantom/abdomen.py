@@ -190,9 +190,14 @@ def paint_mesentery(painter: Painter) -> None:
     for _ in painter.images:
         drawing = vessel_dots(rng, painter.canvas_shape, int(rng.integers(40, 120)), 3.0)
         for _ in range(5):
-            root = rng.uniform(0, painter.canvas_shape)
+            root_row, root_column = rng.uniform(0, painter.canvas_shape)
             tree = vessel_tree(
-                rng, painter.canvas_shape, root, rng.uniform(-np.pi, np.pi), rng.uniform(25, 50), rng.uniform(1, 2.5)
+                rng,
+                painter.canvas_shape,
+                (root_row, root_column),
+                rng.uniform(-np.pi, np.pi),
+                rng.uniform(25, 50),
+                rng.uniform(1, 2.5),
             )
             drawing = np.maximum(drawing, tree)
         drawings.append(drawing)

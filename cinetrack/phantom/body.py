@@ -101,13 +101,13 @@ def build_body(
 def in_view(motion: MotionCentres, view: View) -> MotionCentres:
     """Centres in pixels of the view instead of the canvas."""
 
-    def moved(centre: tuple[float, float, float] | None) -> tuple[float, float, float] | None:
-        return None if centre is None else (centre[0] - view.row, centre[1] - view.column, centre[2])
+    def moved(centre: tuple[float, float, float]) -> tuple[float, float, float]:
+        return centre[0] - view.row, centre[1] - view.column, centre[2]
 
     return MotionCentres(
         motion.diaphragm_row - view.row,
-        moved(motion.heart),
+        motion.heart and moved(motion.heart),
         [moved(loop) for loop in motion.bowel],
-        moved(motion.bladder),
-        moved(motion.rectum),
+        motion.bladder and moved(motion.bladder),
+        motion.rectum and moved(motion.rectum),
     )

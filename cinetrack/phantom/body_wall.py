@@ -92,7 +92,7 @@ def paint_wall(painter: Painter, outline: Outline, dome_row: float) -> np.ndarra
 
     cavity = np.minimum(columns - outline.cavity_front[:, None], outline.cavity_back[:, None] - columns)
     if outline.spine_depth_mm is not None:
-        _spine(painter, outline, dome_row)
+        _spine(painter, outline, outline.spine_depth_mm, dome_row)
         _sternum(painter, outline, dome_row)
     else:
         _ribs(painter, outline, dome_row)
@@ -115,10 +115,9 @@ def _fat_streaks(painter: Painter, region: Shape) -> None:
         painter.detail(streak, painter.signals["fat"] * rng.uniform(0.6, 0.95), 1.2)
 
 
-def _spine(painter: Painter, outline: Outline, dome_row: float) -> None:
+def _spine(painter: Painter, outline: Outline, depth: np.ndarray, dome_row: float) -> None:
     rng = painter.rng
     height, width = painter.canvas_shape
-    depth = outline.spine_depth_mm
     front = outline.cavity_back
     columns = np.arange(width, dtype=np.float32)[None]
     whole = (slice(0, height), slice(0, width))

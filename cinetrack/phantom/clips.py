@@ -81,7 +81,7 @@ class PhantomClips:
             InputError: a size the phantom does not draw.
         """
         config = self.config
-        shape = (size, size) if isinstance(size, int) else tuple(size)
+        shape = (size, size) if isinstance(size, int) else (size[0], size[1])
         if frames < 1:
             raise InputError(f"clip: expected 1 frame or more, found {frames}")
         for _ in range(ATTEMPTS):

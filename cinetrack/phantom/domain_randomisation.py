@@ -23,7 +23,7 @@ def random_anatomy(rng: np.random.Generator, canvas_shape: tuple[int, int], view
         if rng.random() < 0.85:  # most often the neighbouring slice is much the same
             painter.images[1][:] = painter.images[0]
             break
-    organs = []
+    organs: list[str] = []
     for _ in range(int(rng.integers(2, 12))):
         radius = float(np.exp(rng.uniform(np.log(6), np.log(60))))
         centre = (view.row + rng.uniform(0, view.shape[0]), view.column + rng.uniform(0, view.shape[1]))
@@ -66,9 +66,14 @@ def _level_sets(rng: np.random.Generator, shape: tuple[int, int]) -> np.ndarray:
 def _lines_and_dots(painter: Painter, everywhere: Shape) -> None:
     rng = painter.rng
     for _ in range(int(rng.integers(0, 4))):
-        root = rng.uniform(0, painter.canvas_shape)
+        root_row, root_column = rng.uniform(0, painter.canvas_shape)
         tree = vessel_tree(
-            rng, painter.canvas_shape, root, rng.uniform(-np.pi, np.pi), rng.uniform(20, 60), rng.uniform(1, 5)
+            rng,
+            painter.canvas_shape,
+            (root_row, root_column),
+            rng.uniform(-np.pi, np.pi),
+            rng.uniform(20, 60),
+            rng.uniform(1, 5),
         )
         painter.inside(everywhere, [tree] * 2, rng.uniform(0, 1.2), rng.uniform(0.3, 1))
     if rng.random() < 0.6:

@@ -113,6 +113,7 @@ def _sample(grids: np.ndarray, positions: np.ndarray) -> np.ndarray:
     """Cubic samples of grid n at position n: (N, h, w, 2) and (N, 2) in px -> (N, 2)."""
     samples = np.empty((len(grids), 2), dtype=np.float32)
     for n, (grid, (row, column)) in enumerate(zip(grids, positions, strict=True)):
-        at = np.float32([[[(column + 0.5) / GRID_PX - 0.5, (row + 0.5) / GRID_PX - 0.5]]])
-        samples[n] = cv2.remap(grid, at, None, cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE)[0, 0]
+        across = np.full((1, 1), (column + 0.5) / GRID_PX - 0.5, dtype=np.float32)
+        down = np.full((1, 1), (row + 0.5) / GRID_PX - 0.5, dtype=np.float32)
+        samples[n] = cv2.remap(grid, across, down, cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE)[0, 0]
     return samples

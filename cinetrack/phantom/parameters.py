@@ -7,8 +7,8 @@ by the seed alone.
 
 from __future__ import annotations
 
-import dataclasses
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from typing import Annotated, NamedTuple, get_type_hints
 
 from cinetrack.errors import InputError
 
@@ -18,23 +18,35 @@ FIELD_STRENGTHS_T = (0.35, 1.5)
 SMALLEST_SIDE_PX, LARGEST_SIDE_PX = 125, 400
 
 
-def within(low: float, high: float) -> float:
-    """A dataclass field whose value lies in [low, high]."""
-    return field(metadata={"range": (low, high)})
+class Within(NamedTuple):
+    """The range of a field's value, in its annotation: `snr: Annotated[float, Within(8, 80)]`."""
+
+    low: float
+    high: float
+
+
+def ranges_of(parameters: type) -> dict[str, Within]:
+    """Field -> range, of the fields that have one."""
+    hints = get_type_hints(parameters, include_extras=True)
+    return {
+        name: extra
+        for name, hint in hints.items()
+        for extra in getattr(hint, "__metadata__", ())
+        if isinstance(extra, Within)
+    }
 
 
 class Ranged:
-    """A dataclass that holds its `within` fields to their ranges."""
+    """A dataclass that holds its fields to the `Within` of their annotations."""
 
     def __post_init__(self) -> None:
-        for entry in dataclasses.fields(self):
-            if "range" in entry.metadata:
-                self.check(entry.name, getattr(self, entry.name))
+        for name in ranges_of(type(self)):
+            self.check(name, getattr(self, name))
 
     @classmethod
     def check(cls, name: str, value: float) -> None:
         """Raise InputError where `value` is outside the range of the field `name`."""
-        low, high = next(entry.metadata["range"] for entry in dataclasses.fields(cls) if entry.name == name)
+        low, high = ranges_of(cls)[name]
         if not low <= value <= high:
             raise InputError(f"phantom {name}: expected {low} to {high}, found {value}")
 
@@ -55,12 +67,12 @@ class TargetParameters(Ranged):
     """
 
     kind: str
-    diameter_mm: float = within(8, 90)
-    contrast: float = within(-1.3, 1.3)
-    border_softness_px: float = within(0.5, 5)
-    look_alikes: int = within(0, 4)
-    through_plane_mm: float = within(0, 12)
-    hidden_s: float = within(0, 3)
+    diameter_mm: Annotated[float, Within(8, 90)]
+    contrast: Annotated[float, Within(-1.3, 1.3)]
+    border_softness_px: Annotated[float, Within(0.5, 5)]
+    look_alikes: Annotated[int, Within(0, 4)]
+    through_plane_mm: Annotated[float, Within(0, 12)]
+    hidden_s: Annotated[float, Within(0, 3)]
     cut_by_border: bool
 
 
@@ -82,22 +94,22 @@ class MotionParameters(Ranged):
         target_deformation: relative change of the target's own axes.
     """
 
-    peak_displacement_mm: float = within(0, 40)
-    breathing_period_s: float = within(2, 8)
-    irregularity: float = within(0, 0.4)
-    drift_per_minute: float = within(-0.8, 0.8)
-    dwell: float = within(1, 4)
-    ap_share: float = within(0, 0.5)
-    hysteresis_s: float = within(0, 0.6)
-    breath_hold_s: float = within(0, 20)
-    cardiac_mm: float = within(0, 6)
-    heart_rate_hz: float = within(0.8, 1.9)
-    peristalsis_mm: float = within(0, 5)
-    elastic_mm: float = within(0, 3)
-    bulk_drift_mm: float = within(0, 6)
-    sudden_shift_mm: float = within(0, 12)
-    organ_shift_share: float = within(0, 1)
-    target_deformation: float = within(0, 0.12)
+    peak_displacement_mm: Annotated[float, Within(0, 40)]
+    breathing_period_s: Annotated[float, Within(2, 8)]
+    irregularity: Annotated[float, Within(0, 0.4)]
+    drift_per_minute: Annotated[float, Within(-0.8, 0.8)]
+    dwell: Annotated[float, Within(1, 4)]
+    ap_share: Annotated[float, Within(0, 0.5)]
+    hysteresis_s: Annotated[float, Within(0, 0.6)]
+    breath_hold_s: Annotated[float, Within(0, 20)]
+    cardiac_mm: Annotated[float, Within(0, 6)]
+    heart_rate_hz: Annotated[float, Within(0.8, 1.9)]
+    peristalsis_mm: Annotated[float, Within(0, 5)]
+    elastic_mm: Annotated[float, Within(0, 3)]
+    bulk_drift_mm: Annotated[float, Within(0, 6)]
+    sudden_shift_mm: Annotated[float, Within(0, 12)]
+    organ_shift_share: Annotated[float, Within(0, 1)]
+    target_deformation: Annotated[float, Within(0, 0.12)]
 
 
 @dataclass(frozen=True)
@@ -119,36 +131,36 @@ class AcquisitionParameters(Ranged):
         peak_intensity: stored value of fat.
     """
 
-    repetition_ms: float = within(1.5, 5)
-    echo_ms: float = within(0.7, 2.5)
-    flip_deg: float = within(30, 75)
-    resolution_mm: float = within(1.0, 3.5)
+    repetition_ms: Annotated[float, Within(1.5, 5)]
+    echo_ms: Annotated[float, Within(0.7, 2.5)]
+    flip_deg: Annotated[float, Within(30, 75)]
+    resolution_mm: Annotated[float, Within(1.0, 3.5)]
     phase_encode_rows: bool
-    partial_fourier: float = within(0.6, 1)
-    apodisation: float = within(0, 1)
-    acquisition_share: float = within(0.4, 1)
-    snr: float = within(8, 80)
-    coil_bias: float = within(0, 0.8)
-    banding: float = within(0, 1.6)
-    intensity_drift: float = within(-0.15, 0.15)
-    flicker: float = within(0, 0.05)
-    degraded_share: float = within(0, 0.2)
-    peak_intensity: float = within(100, 4000)
+    partial_fourier: Annotated[float, Within(0.6, 1)]
+    apodisation: Annotated[float, Within(0, 1)]
+    acquisition_share: Annotated[float, Within(0.4, 1)]
+    snr: Annotated[float, Within(8, 80)]
+    coil_bias: Annotated[float, Within(0, 0.8)]
+    banding: Annotated[float, Within(0, 1.6)]
+    intensity_drift: Annotated[float, Within(-0.15, 0.15)]
+    flicker: Annotated[float, Within(0, 0.05)]
+    degraded_share: Annotated[float, Within(0, 0.2)]
+    peak_intensity: Annotated[float, Within(100, 4000)]
 
 
 @dataclass(frozen=True)
 class CaseParameters(Ranged):
-    """One case. `plane` is right, middle or left of the body; "random" where anatomy is left behind."""
+    """One case. `plane` is right, middle or left of the body, or coronal; "random" where anatomy is left behind."""
 
     difficulty: str
     region: str
     plane: str
     mirrored: bool  # the patient's front at the last column instead of the first
-    field_strength_t: float = within(0.35, 1.5)
-    frame_rate_hz: float = within(1, 8)
-    frames: int = within(1, 5000)
-    height_px: int = within(SMALLEST_SIDE_PX, LARGEST_SIDE_PX)
-    width_px: int = within(SMALLEST_SIDE_PX, LARGEST_SIDE_PX)
+    field_strength_t: Annotated[float, Within(0.35, 1.5)]
+    frame_rate_hz: Annotated[float, Within(1, 8)]
+    frames: Annotated[int, Within(1, 5000)]
+    height_px: Annotated[int, Within(SMALLEST_SIDE_PX, LARGEST_SIDE_PX)]
+    width_px: Annotated[int, Within(SMALLEST_SIDE_PX, LARGEST_SIDE_PX)]
     target: TargetParameters
     motion: MotionParameters
     acquisition: AcquisitionParameters

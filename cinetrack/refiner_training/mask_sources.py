@@ -52,14 +52,14 @@ def mask_sources(trackers: Sequence[Path], fold_trackers: Sequence[Path], folds:
     if fold_trackers:
         if len(fold_trackers) != folds:
             found = len(fold_trackers)
-            raise InputError(f"--fold-tracker: expected one bundle for each of {folds} folds, found {found}")
+            raise InputError(f"--fold-model: expected one bundle for each of {folds} folds, found {found}")
         sources.append(MaskSource(OUT_OF_FOLD, tuple(map(open_bundle, fold_trackers))))
     if not sources:
-        raise InputError("--tracker: expected at least one bundle, found none")
+        raise InputError("--model: expected at least one bundle, found none")
     names = [source.name for source in sources]
     twice = next((name for name in names if names.count(name) > 1), None)
     if twice is not None:
-        raise InputError(f"--tracker: expected bundles of different names, found {twice} twice")
+        raise InputError(f"--model: expected bundles of different names, found {twice} twice")
     return sources
 
 

@@ -60,7 +60,7 @@ def preprocess_dataset(folders: DatasetFolders, plans_name: str, configuration: 
                 progress(number, len(running), "preprocessing")
         except BrokenProcessPool:
             raise RuntimeError(
-                "preprocessing: a process was killed, most likely for want of memory; lower --num-processes"
+                "preprocessing: a process was killed, most likely for want of memory; lower --workers"
             ) from None
         except BaseException:
             pool.shutdown(cancel_futures=True)

@@ -58,7 +58,7 @@ class TrainingSettings:
             if getattr(self, name) < 1:
                 raise InputError(f"--{name.replace('_', '-')}: expected 1 or more, found {getattr(self, name)}")
         if not 0 < self.learning_rate < 1:
-            raise InputError(f"--learning-rate: expected a number between 0 and 1, found {self.learning_rate}")
+            raise InputError(f"--lr: expected a number between 0 and 1, found {self.learning_rate}")
         if not 0 <= self.foreground_share <= 1:
             raise InputError(f"--foreground-share: expected a share from 0 to 1, found {self.foreground_share}")
         if not 0 <= self.elastic_probability <= 1:

@@ -23,7 +23,9 @@ from cinetrack.evaluation.dose import d98
 from cinetrack.evaluation.metric_names import ACCURACY, DICE, DISTANCES, millimetre_key
 from cinetrack.evaluation.prediction_folder import read_prediction
 from cinetrack.evaluation.truth import read_observers, read_truth
+from cinetrack.gating.dataset_gating import gated_case
 from cinetrack.report.frame_sheets import frame_sheets, windowed_8bit
+from cinetrack.report.gating_section import gating_section
 from cinetrack.report.outlines import outlines
 from cinetrack.runs.record import PredictionRecord, read_record
 from cinetrack.sequence import CaseFiles
@@ -52,15 +54,15 @@ def case_page(request: PageRequest) -> dict[str, Any]:
     """
     masks, geometry = read_prediction(request.prediction)
     record = read_record(request.prediction)
-    labelled = request.case is not None and request.case.labels_path is not None
-    evaluation = evaluate_pair(CasePair(request.case_id, request.prediction, request.case)) if labelled else None
+    labelled = request.case if request.case is not None and request.case.labels_path is not None else None
+    evaluation = None if labelled is None else evaluate_pair(CasePair(request.case_id, request.prediction, labelled))
     shown = np.arange(0, len(masks), math.ceil(len(masks) / MOST_FRAMES))
     series = {"prediction": masks}
     spacing_mm = geometry.spacing_mm
-    if evaluation is not None:
-        truth = read_truth(request.case)
+    if labelled is not None and evaluation is not None:
+        truth = read_truth(labelled)
         series["truth"] = truth.masks
-        for name, labels in read_observers(request.case, truth.masks.shape):
+        for name, labels in read_observers(labelled, truth.masks.shape):
             if isinstance(labels, np.ndarray) and name in evaluation.observers:
                 series[f"observer {name}"] = labels
         spacing_mm = truth.spacing_mm
@@ -72,12 +74,17 @@ def case_page(request: PageRequest) -> dict[str, Any]:
         "shown": shown.tolist(),
         "spacing_mm": spacing_mm,
         "facts": _facts(request.case, record),
-        "sheets": _sheets(request, shown, masks.shape) if request.case is not None else None,
+        "sheets": None if request.case is None else _sheets(request.case, request, shown, masks.shape),
         "outlines": {name: [_flat(mask) for mask in some[shown]] for name, some in series.items()},
         "traces": {name: _trace(some, first, spacing_mm) for name, some in series.items()},
         "object_score": record.object_score or None,
         "summary": _summary(masks, first, spacing_mm, record),
     }
+    if request.case is not None and len(masks) > 1:
+        true_masks = series.get("truth")
+        rate = request.case.frame_rate_hz()
+        gated = gated_case(request.case_id, masks, spacing_mm, rate, record.object_score, true_masks)
+        page["gating"] = None if gated is None else gating_section(gated)
     if evaluation is not None:
         observers = list(evaluation.observers.values())
         page |= {
@@ -108,9 +115,9 @@ def _facts(case: CaseFiles | None, record: PredictionRecord) -> dict[str, Any]:
     return facts
 
 
-def _sheets(request: PageRequest, shown: np.ndarray, shape: tuple[int, ...]) -> dict[str, Any]:
-    request.case.check()
-    frames, _ = read_series(request.case.series_path)
+def _sheets(case: CaseFiles, request: PageRequest, shown: np.ndarray, shape: tuple[int, ...]) -> dict[str, Any]:
+    case.check()
+    frames, _ = read_series(case.series_path)
     if frames.shape != shape:
         raise InputError(
             f"{request.prediction}: expected a prediction of the series' {frames.shape} (frames, rows, columns), "
@@ -123,7 +130,7 @@ def _flat(mask: np.ndarray) -> list[list[int]]:
     return [line.ravel().tolist() for line in outlines(mask)]
 
 
-def _trace(masks: np.ndarray, first: np.ndarray, spacing_mm: tuple[float, float]) -> dict[str, list]:
+def _trace(masks: np.ndarray, first: np.ndarray, spacing_mm: tuple[float, float]) -> dict[str, list[Any]]:
     moved = (centroids(masks) - first) * spacing_mm
     area = np.count_nonzero(masks, axis=(1, 2)) * spacing_mm[0] * spacing_mm[1] / 100
     return {"si": _numbers(moved[:, 0]), "ap": _numbers(moved[:, 1]), "area": _numbers(area)}
@@ -145,12 +152,12 @@ def _summary(
     }
 
 
-def _scored(metrics: CaseMetrics) -> dict[str, list]:
+def _scored(metrics: CaseMetrics) -> dict[str, list[Any]]:
     frames = metrics.frames
     return {"frame": frames.frames.tolist(), **{key: _numbers(frames.values[key]) for key in FRAME_SERIES}}
 
 
-def _band(observers: list[CaseMetrics]) -> dict[str, list] | None:
+def _band(observers: list[CaseMetrics]) -> dict[str, list[Any]] | None:
     """The best and the worst observer of every labelled frame."""
     if not observers:
         return None
@@ -167,7 +174,7 @@ def _dose(metrics: CaseMetrics) -> dict[str, Any]:
     levels = np.linspace(0, 1, 101)
     planned = metrics.planned.astype(np.float32)
 
-    def volume(dose: np.ndarray) -> list:
+    def volume(dose: np.ndarray) -> list[float | None]:
         # A hair below each level: a mean of k of n frames is no exact number.
         return _numbers((dose[metrics.target][None, :] >= levels[:, None] - 1e-6).mean(axis=1))
 

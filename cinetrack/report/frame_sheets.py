@@ -10,6 +10,7 @@ import io
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import cv2
 import numpy as np
@@ -42,7 +43,7 @@ class FrameSheets:
     image_size: tuple[int, int]
     tile_size: tuple[int, int]
 
-    def as_json(self) -> dict:
+    def as_json(self) -> dict[str, Any]:
         """What the report's player needs, with the sheets as data addresses."""
         return {
             "side": TILES_A_SIDE,
@@ -73,7 +74,7 @@ def frame_sheets(frames: np.ndarray, budget_bytes: int) -> FrameSheets:
         if sum(sizes) / len(sample) * len(frames) <= budget_bytes:
             break
     height, width = _scaled(frames.shape[1:], scale)
-    tile = tuple(math.ceil(length / BLOCK) * BLOCK for length in (height, width))
+    tile = (math.ceil(height / BLOCK) * BLOCK, math.ceil(width / BLOCK) * BLOCK)
     return FrameSheets(tuple(_sheets(frames, scale, quality)), (height, width), tile)
 
 

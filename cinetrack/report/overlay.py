@@ -98,6 +98,7 @@ def _write_mp4(path: Path, sequence: CineSequence, masks: Mapping[str, np.ndarra
             if not writer.isOpened():
                 raise InputError("this OpenCV cannot write VP9 films; .gif and .png need no encoder")
         writer.write(cv2.cvtColor(picture, cv2.COLOR_RGB2BGR))
+    assert writer is not None  # a sequence has at least one frame
     writer.release()
     check_film(path, len(sequence))
 

@@ -80,19 +80,15 @@ def in_processes(
         RuntimeError: a worker was killed.
     """
     workers = min(workers or _cores(), len(items))
-    results: Iterator[Callable[[], Outcome]]
     if workers <= 1:
-        results = ((lambda item=item: work(item)) for item in items)
-        yield from _outcomes(items, results, name_of, on_case)
+        yield from _outcomes(items, (functools.partial(work, item) for item in items), name_of, on_case)
         return
     with process_pool(workers, spawn=False) as pool:
         running = [pool.submit(work, item) for item in items]
         try:
             yield from _outcomes(items, (future.result for future in running), name_of, on_case)
         except BrokenProcessPool:
-            raise RuntimeError(
-                "a worker process was killed, most likely for want of memory; lower --workers"
-            ) from None
+            raise RuntimeError("a worker process was killed, most likely for want of memory; lower --workers") from None
         finally:
             pool.shutdown(cancel_futures=True)
 
@@ -103,7 +99,7 @@ def _outcomes(
     name_of: Callable[[Item], str],
     on_case: Callable[[int, int], None],
 ) -> Iterator[tuple[Item, Outcome | Failure]]:
-    for done, (item, result) in enumerate(zip(items, results), 1):
+    for done, (item, result) in enumerate(zip(items, results, strict=True), 1):
         outcome: Outcome | Failure
         try:
             outcome = result()

@@ -2,8 +2,8 @@
 
     python experiments/fusion/compare.py --cases 10 --frames 30 --seed 91000 --output experiments/fusion/result.json
 
-The old rule summed SAM2 and nnU-Net first, clipped that sum to 8, and dropped it altogether where SAM2 called the target
-absent. Fusion does not feed back into any source, so one pass over a case gives the masks of both rules.
+The old rule summed SAM2 and nnU-Net first, clipped that sum to 8, and dropped it altogether where SAM2 called the
+target absent. Fusion does not feed back into any source, so one pass over a case gives the masks of both rules.
 """
 
 from __future__ import annotations
@@ -84,8 +84,10 @@ def main() -> int:
     differences = np.array([row["new"][DICE.key] - row["old"][DICE.key] for row in rows])
     draws = np.random.default_rng(0).choice(differences, (10000, len(differences))).mean(axis=1)
     low, high = np.percentile(draws, (2.5, 97.5))
-    print(f"Dice, new less old, over {len(rows)} cases: {differences.mean():+.5f} ({low:+.5f} to {high:+.5f}); "
-          f"better on {(differences > 0).sum()}, worse on {(differences < 0).sum()}; {absent_frames} absent frames")
+    print(
+        f"Dice, new less old, over {len(rows)} cases: {differences.mean():+.5f} ({low:+.5f} to {high:+.5f}); "
+        f"better on {(differences > 0).sum()}, worse on {(differences < 0).sum()}; {absent_frames} absent frames"
+    )
     return 0
 
 

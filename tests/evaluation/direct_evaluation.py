@@ -19,7 +19,7 @@ def direct_case(predicted: np.ndarray, truth: np.ndarray, region: str) -> dict[s
     predicted, truth = predicted[keep], truth[keep]
     lists: dict[str, list[float]] = {name: [] for name in METRICS}
     penalties = 0
-    for ours, true in zip(predicted, truth):
+    for ours, true in zip(predicted, truth, strict=True):
         if ours.sum() == 0:
             penalties += 1
             continue
@@ -66,7 +66,7 @@ def direct_relative_d98(predicted: np.ndarray, truth: np.ndarray, region: str) -
     plan = ndimage.gaussian_filter(plan.astype(np.float32), 6 if region == "lung" else 4) > 0.25
     plan = plan.astype(truth.dtype)
     total = np.zeros(target.shape, np.float32)
-    for ours, true in zip(predicted, truth):
+    for ours, true in zip(predicted, truth, strict=True):
         if ours.sum() == 0:
             continue
         step = np.array(ndimage.center_of_mass(ours)) - np.array(ndimage.center_of_mass(true))

@@ -30,7 +30,7 @@ def assert_equals_direct(predicted: np.ndarray, truth: np.ndarray, region: str =
 
 def boxes(shape: tuple[int, int, int], corners, sizes) -> np.ndarray:
     masks = np.zeros(shape, dtype=bool)
-    for t, ((row, column), (height, width)) in enumerate(zip(corners, sizes)):
+    for t, ((row, column), (height, width)) in enumerate(zip(corners, sizes, strict=True)):
         masks[t, row : row + height, column : column + width] = True
     return masks
 

@@ -70,7 +70,10 @@ def test_the_signed_rank_p_is_the_share_of_sign_patterns_at_least_as_extreme(dif
     ranks = np.argsort(np.argsort(np.abs(differences))) + 1
     middle = ranks.sum() / 2
     observed = abs(ranks[np.array(differences) > 0].sum() - middle)
-    sums = [sum(r for r, keep in zip(ranks, signs) if keep) for signs in itertools.product([0, 1], repeat=len(ranks))]
+    sums = [
+        sum(r for r, keep in zip(ranks, signs, strict=True) if keep)
+        for signs in itertools.product([0, 1], repeat=len(ranks))
+    ]
     expected = np.mean([abs(total - middle) >= observed - 1e-9 for total in sums])
     assert signed_rank_p(np.array(differences, dtype=float)) == pytest.approx(expected)
 
@@ -88,7 +91,7 @@ def test_holm_equals_its_textbook_example():
 @given(st.lists(st.floats(0, 1), min_size=1, max_size=12))
 def test_holm_keeps_the_order_and_lies_between_the_raw_p_and_bonferroni(p_values):
     corrected = holm(p_values)
-    for raw, value in zip(p_values, corrected):
+    for raw, value in zip(p_values, corrected, strict=True):
         assert raw - 1e-12 <= value <= min(1, raw * len(p_values)) + 1e-12
     order = np.argsort(p_values, kind="stable")
     assert (np.diff(np.array(corrected)[order]) >= 0).all()
@@ -180,7 +183,7 @@ def test_names_can_be_given(tmp_path, capsys):
 
 
 @pytest.mark.parametrize(
-    "content, message",
+    ("content", "message"),
     [
         ("{", "expected json"),
         ("[]", "non-empty list of results"),

@@ -89,7 +89,7 @@ def test_a_batch_larger_than_an_epoch(refused, discs):
 
 
 @pytest.mark.parametrize(
-    "meta, message",
+    ("meta", "message"),
     [
         ({"case_id": "X", "accepted_frames": [0]}, "meta.json: expected the series X in one of the datasets"),
         ({"case_id": "U", "accepted_frames": [99]}, "masks.mha: expected accepted frames among 6, found 99"),

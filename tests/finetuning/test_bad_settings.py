@@ -69,7 +69,7 @@ def test_a_yaml_that_is_no_architecture(text, refused, discs, tmp_path):
 
 
 @pytest.mark.parametrize(
-    "words, message",
+    ("words", "message"),
     [
         (("--set", "scratch.no_such_key=1"), "--set scratch.no_such_key=1: expected a key"),
         (("--set", "scratch.resolution=128"), "expected the pictures' size to be set with --image-size"),
@@ -119,7 +119,7 @@ def test_a_recipe_holds_its_settings_to_their_range(settings):
 
 
 @pytest.mark.parametrize(
-    "settings, named",
+    ("settings", "named"),
     [
         ([1], "expected an object with some of"),
         ({"size": [130, 140]}, "expected an object with some of"),

@@ -37,7 +37,7 @@ def means(dice=0.8, hd95=4.0, masd=2.0, centre=1.0, dose=0.5):
 
 
 @pytest.mark.parametrize(
-    "start, now, expected",
+    ("start", "now", "expected"),
     [
         (means(), means(), 0.0),
         (means(), means(dice=0.88), 10 / 5),
@@ -94,7 +94,7 @@ def test_the_run_keeps_the_best_of_its_validations_and_the_last_state(finished_r
     improvements = [float(row["improvement_percent"]) for row in rows]
     assert [int(row["epoch"]) for row in rows] == [0, 1, 2] and improvements[0] == 0
     start = {metric.key: float(rows[0][metric.key]) for metric in ACCURACY}
-    for row, improvement in zip(rows, improvements):
+    for row, improvement in zip(rows, improvements, strict=True):
         now = {metric.key: float(row[metric.key]) for metric in ACCURACY}
         assert improvement_percent(start, now) == improvement
     best, last = load(finished_run / "best.pt"), load(finished_run / "last.pt")

@@ -71,7 +71,7 @@ def test_a_clip_holds_the_files_own_frames_and_masks_rows_before_columns(tmp_pat
         series, masks = disc_case(number)
         indices = frame_indices(datapoint)
         assert indices == list(range(indices[0], indices[0] + 3))
-        for frame, index in zip(datapoint.frames, indices):
+        for frame, index in zip(datapoint.frames, indices, strict=True):
             expected = torch.from_numpy(min_max_8bit(series[index]).astype(np.float32) / 255)
             assert frame.data.shape == (3, 72, 56)
             for channel in frame.data:
@@ -120,7 +120,7 @@ def test_pseudo_labels_are_trained_on_in_accepted_frames_only(tmp_path):
         start = accepted.index(indices[0])
         assert indices == accepted[start : start + 3]
         seen.update(indices)
-        for frame, index in zip(datapoint.frames, indices):
+        for frame, index in zip(datapoint.frames, indices, strict=True):
             for found in frame.objects:
                 np.testing.assert_array_equal(found.segment.numpy(), objects[index] == found.object_id)
     assert seen == set(accepted)

@@ -41,7 +41,7 @@ def assert_same_run(found: Path, expected: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "moment, workers, workers_after",
+    ("moment", "workers", "workers_after"),
     [
         ("third of four steps of epoch 2", 2, 1),
         pytest.param("third of four steps of epoch 2", 0, 0, marks=pytest.mark.slow),
@@ -77,7 +77,7 @@ def test_a_finished_run_is_left_as_it_is(finished_run, short_run_words, tmp_path
 
 
 @pytest.mark.parametrize(
-    "words, named",
+    ("words", "named"),
     [
         (("--lr", "2e-3"), "scratch.base_lr = 0.002 instead of 0.001"),
         (("--clip-frames", "4"), "num_frames = 4 instead of 3"),

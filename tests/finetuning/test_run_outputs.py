@@ -84,7 +84,7 @@ def test_tensorboard_holds_losses_metrics_and_overlays(finished_run):
     rows = read_table(finished_run / "validation.csv")
     found = events.Tensors("Validation/improvement_percent")
     assert [event.step for event in found] == [0, 1, 2]
-    for event, row in zip(found, rows):
+    for event, row in zip(found, rows, strict=True):
         assert event.tensor_proto.float_val[0] == pytest.approx(float(row["improvement_percent"]), rel=1e-5, abs=1e-5)
     (held_out,) = OmegaConf.load(finished_run / "training.yaml").trainer.validation.patients
     pictures = events.Images(f"Validation/{held_out}")

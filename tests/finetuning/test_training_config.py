@@ -20,10 +20,11 @@ from cinetrack.tracking.evidence.sam2.architecture import read_architecture
 
 RUN = Path("run")
 SPLIT = PatientSplit(("A",), ("B",), (Path("cases"),))
+RECIPE = Recipe()
 DATA = TrainingData((Path("cases"),), phantom=PhantomSource(3))
 
 
-def built(recipe=Recipe(), name="base+", device="cuda", overrides=(), data=DATA):
+def built(recipe=RECIPE, name="base+", device="cuda", overrides=(), data=DATA):
     config = CONFIG_NAMES[name]
     model = training_model(read_architecture(config, Path()), True, recipe.image_size_px)
     start = {"init": "x.pt", "config": name}
@@ -186,7 +187,7 @@ def test_a_setting_of_the_scratch_section_reaches_all_that_refers_to_it():
 
 
 @pytest.mark.parametrize(
-    "precision, expected",
+    ("precision", "expected"),
     [("float32", (False, "bfloat16")), ("bfloat16", (True, "bfloat16")), ("float16", (True, "float16"))],
 )
 def test_precision_sets_upstreams_mixed_precision(precision, expected):
@@ -195,7 +196,7 @@ def test_precision_sets_upstreams_mixed_precision(precision, expected):
 
 
 @pytest.mark.parametrize(
-    "override, message",
+    ("override", "message"),
     [
         ("scratch.num_frames", "expected key=value"),
         ("=3", "expected key=value"),
@@ -214,7 +215,7 @@ def test_a_setting_that_cannot_be_made_is_named(override, message):
     assert message in str(error.value)
 
 
-@pytest.mark.parametrize("name, size, step", [("small", 1000, 32), ("tiny", 528, 32), ("large", 80, 32)])
+@pytest.mark.parametrize(("name", "size", "step"), [("small", 1000, 32), ("tiny", 528, 32), ("large", 80, 32)])
 def test_a_size_that_the_network_cannot_see_is_refused(name, size, step):
     architecture = read_architecture(CONFIG_NAMES[name], Path())
     with pytest.raises(InputError, match=f"multiple of {step} for this network, found {size}"):

@@ -25,7 +25,7 @@ DISC = (18, 14, 38, 34)  # top, left, bottom, right on the frame: around the dis
 def serving(dataset: Path, store: Path | str, *arguments: str, bundle: str = "registration"):
     """`cinetrack label` on a free port; yields its address."""
     command = [sys.executable, "-m", "cinetrack", "label", str(dataset), "--store", str(store)]
-    command += ["--bundle", str(REPOSITORY / "resources" / bundle), "--device", "cpu", *arguments]
+    command += ["--model", str(REPOSITORY / "resources" / bundle), "--device", "cpu", *arguments]
     process = subprocess.Popen(
         command,
         cwd=REPOSITORY,

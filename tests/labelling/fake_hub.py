@@ -110,7 +110,8 @@ class _Handler(BaseHTTPRequestHandler):
             parent = lines[0]["value"].get("parentCommit")
             if parent is not None and parent != sha(repo, len(commits) - 1):
                 self.hub.refused += 1
-                return self.answer(412, {"error": "A commit has happened since. Please refresh and try again."})
+                self.answer(412, {"error": "A commit has happened since. Please refresh and try again."})
+                return
             files = dict(commits[-1])
             for line in lines[1:]:
                 value = line["value"]

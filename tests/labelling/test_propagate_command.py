@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -85,7 +86,7 @@ def test_every_labelled_sequence_becomes_masks_scores_and_meta_data(tmp_path, da
 
 def test_a_second_run_does_only_what_is_new(tmp_path, dataset, store, moving_disc):
     out = tmp_path / "pseudo"
-    arguments = (dataset, "--store", store, "-o", out, "--bundle", REPOSITORY / "resources" / "static")
+    arguments = (dataset, "--store", store, "-o", out, "--model", REPOSITORY / "resources" / "static")
     assert finish(command(*arguments))[0] == 0
     before = (out / "A_001" / "masks.mha").stat().st_mtime_ns
     submit(store, "B_002", np.roll(moving_disc[1][0], 5, axis=0), 8, after=1)
@@ -94,16 +95,33 @@ def test_a_second_run_does_only_what_is_new(tmp_path, dataset, store, moving_dis
     assert (out / "A_001" / "masks.mha").stat().st_mtime_ns == before
     np.testing.assert_array_equal(read_series(out / "B_002" / "masks.mha")[0][3], np.roll(moving_disc[1][0], 5, axis=0))
     code, _, stderr = finish(
-        command(dataset, "--store", store, "-o", out, "--bundle", REPOSITORY / "resources/registration")
+        command(dataset, "--store", store, "-o", out, "--model", REPOSITORY / "resources/registration")
     )
     assert code == 2 and "expected pseudo-labels of the bundle registration" in stderr and "--overwrite" in stderr
+
+
+def test_others_hidden_files_and_folders_stay_and_the_store_is_only_read(tmp_path, dataset, store):
+    out = tmp_path / "pseudo"
+    (out / "A_001/.ipynb_checkpoints").mkdir(parents=True)
+    (out / "A_001/.DS_Store").touch()
+    shutil.rmtree(store / ".incoming")
+    before = sorted(store.rglob("*"))
+    arguments = (dataset, "-o", out, "--bundle", REPOSITORY / "resources" / "static")
+    code, _, stderr = finish(command(*arguments, "--store", store))
+    assert code == 0, stderr
+    names = [".DS_Store", ".ipynb_checkpoints", "masks.mha", "meta.json", "scores.json"]
+    assert sorted(path.name for path in (out / "A_001").iterdir()) == names
+    assert sorted(store.rglob("*")) == before
+    code, _, stderr = finish(command(*arguments, "--store", tmp_path / "nowhere"))
+    assert code == 2 and "nowhere: expected a folder of labels, found none" in stderr
+    assert not (tmp_path / "nowhere").exists()
 
 
 def test_processes_share_the_work_and_one_bad_sequence_stops_nothing(tmp_path, dataset, store, moving_disc):
     series = dataset / "A_001" / "images" / "A_001_frames.mha"
     series.write_bytes(series.read_bytes()[:-100])
     out = tmp_path / "pseudo"
-    arguments = (dataset, "--store", store, "-o", out, "--bundle", REPOSITORY / "resources" / "static")
+    arguments = (dataset, "--store", store, "-o", out, "--model", REPOSITORY / "resources" / "static")
     processes = [command(*arguments, RANK=str(rank), WORLD_SIZE="2") for rank in range(2)]
     (first, _, stderr), (second, _, _) = (finish(process) for process in processes)
     assert first == 2 and "error: A_001" in stderr and second == 0
@@ -118,7 +136,7 @@ def test_after_kill_9_nothing_is_lost_or_done_twice(tmp_path, moving_disc):
         submit(tmp_path / "store", case_id, masks[0], len(long))
     out = tmp_path / "pseudo"
     arguments = (tmp_path / "data", "--store", tmp_path / "store", "-o", out)
-    arguments = (*arguments, "--bundle", REPOSITORY / "resources" / "registration")
+    arguments = (*arguments, "--model", REPOSITORY / "resources" / "registration")
     process = command(*arguments)
     deadline = time.monotonic() + 60
     while not (out / "A" / "meta.json").exists():
@@ -139,12 +157,28 @@ def test_after_kill_9_nothing_is_lost_or_done_twice(tmp_path, moving_disc):
         np.testing.assert_array_equal(found, read_series(out / "A" / "masks.mha")[0])
 
 
+def test_what_others_keep_in_a_sequences_folder_stays(tmp_path, dataset, store):
+    out = tmp_path / "pseudo"
+    (out / "A_001" / ".ipynb_checkpoints").mkdir(parents=True)
+    for name in (".DS_Store", ".nfs000000012", ".masks.mha"):
+        (out / "A_001" / name).write_text("another's")
+    left = out / "A_001" / ".masks.0123abcd.cinetrack-draft.mha"
+    left.write_text("a killed process's")
+    code, _, stderr = finish(
+        command(dataset, "--store", store, "-o", out, "--bundle", REPOSITORY / "resources" / "static")
+    )
+    assert code == 0, stderr
+    theirs = [".DS_Store", ".ipynb_checkpoints", ".masks.mha", ".nfs000000012"]
+    found = sorted(path.name for path in (out / "A_001").iterdir())
+    assert found == [*theirs, "masks.mha", "meta.json", "scores.json"]
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
         (["nowhere", "--store", "s"], "nowhere: expected a TrackRAD2025 dataset"),
         (["{dataset}", "--store", "magic://x"], "magic://x: expected a URL"),
-        (["{dataset}", "--store", "s", "--bundle", "nowhere"], "bundle.json: expected a model bundle"),
+        (["{dataset}", "--store", "s", "--model", "nowhere"], "nowhere: expected a model bundle"),
     ],
 )
 def test_bad_arguments_are_one_line_and_exit_code_2(tmp_path, dataset, arguments, message):
@@ -174,7 +208,7 @@ def test_thousands_of_frames_need_no_more_memory_than_a_few(tmp_path):
         write_case(tmp_path / f"d{count}", "P", CineSequence(frames, (1.0, 1.0), 8.0, 0.35, "thorax"), None)
         submit(tmp_path / f"s{count}", "P", mask, count)
         arguments = [tmp_path / f"d{count}", "--store", tmp_path / f"s{count}", "-o", tmp_path / f"o{count}"]
-        arguments += ["--bundle", REPOSITORY / "resources" / "static"]
+        arguments += ["--model", REPOSITORY / "resources" / "static"]
         done = subprocess.run(
             [sys.executable, "-c", MEASURE, *map(str, arguments)],
             cwd=REPOSITORY, capture_output=True, text=True, check=True,

@@ -47,7 +47,7 @@ def test_the_platform_input_holds_the_case_and_nothing_of_its_later_labels(platf
     assert made.geometry == case.geometry
     assert (made.case.sequence.frame_rate_hz, made.case.sequence.field_strength_t) == (4.0, 1.5)
     assert made.case.sequence.region == "abdomen"
-    assert len([path for path in platform_input.rglob("*.mha")]) == 2
+    assert len(list(platform_input.rglob("*.mha"))) == 2
 
 
 def test_inputs_json_lists_every_socket_and_points_at_files_that_exist(platform_input):

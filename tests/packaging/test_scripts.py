@@ -24,6 +24,22 @@ SCRIPTS += [
 ]
 
 
+LOCKED = ("requirements-torch.txt", "requirements.txt", "requirements-test.txt")
+
+
+def pins_of(name: str) -> dict[str, str]:
+    """Package -> version that a requirements file wants of this Python on this machine."""
+    pins: dict[str, str] = {}
+    for line in (REPOSITORY / name).read_text().splitlines():
+        if not re.match(r"[a-z0-9]", line):
+            continue
+        pin = Requirement(line.rstrip("\\ "))
+        if pin.marker is None or pin.marker.evaluate():
+            assert pin.name not in pins, f"{pin.name} is pinned twice in {name}"
+            pins[pin.name] = str(pin.specifier).removeprefix("==")
+    return pins
+
+
 @pytest.fixture
 def repository(tmp_path) -> Path:
     """A copy of what the scripts read, so that they may write beside themselves."""
@@ -261,16 +277,27 @@ def test_set_up_says_which_python_it_wants(repository, tools, interpreter):
 
 def test_the_pins_cover_what_pyproject_asks_for():
     project = tomllib.loads((REPOSITORY / "pyproject.toml").read_text())["project"]
-    pins: dict[str, str] = {}
-    for name in ("requirements-torch.txt", "requirements.txt", "requirements-test.txt"):
-        for line in (REPOSITORY / name).read_text().splitlines():
-            if "==" in line:
-                package, version = line.split(";")[0].strip().split("==")
-                assert package not in pins, f"{package} is pinned twice"
-                pins[package] = version
-    extras = project["optional-dependencies"]
-    for text in [*project["dependencies"], *extras["label"], *extras["test"]]:
-        wanted = Requirement(text)
-        pinned = pins.get(canonicalize_name(wanted.name))
-        assert pinned is not None, f"{wanted.name} is not pinned; see test/lock_requirements.py"
-        assert wanted.specifier.contains(pinned), f"{text} is pinned at {pinned}"
+    extras = project["optional-dependencies"].values()
+    for name, asked_for in (
+        ("requirements.txt", project["dependencies"]),
+        ("requirements-test.txt", [*project["dependencies"], *(text for extra in extras for text in extra)]),
+    ):
+        pins = pins_of(name)
+        for text in asked_for:
+            wanted = Requirement(text)
+            pinned = pins.get(canonicalize_name(wanted.name))
+            assert pinned is not None, f"{wanted.name} is not pinned in {name}; see test/lock.sh"
+            assert wanted.specifier.contains(pinned), f"{text} is pinned at {pinned} in {name}"
+
+
+def test_each_requirements_file_holds_the_one_before_it():
+    torch, runtime, everything = map(pins_of, LOCKED)
+    assert torch.items() < runtime.items() < everything.items()
+
+
+@pytest.mark.parametrize("name", LOCKED)
+def test_every_pin_has_checksums_and_no_index_is_named(name):
+    text = (REPOSITORY / name).read_text()
+    for pin in re.split(r"\n(?=[a-z])", text.split("\n", 2)[2]):
+        assert re.search(r"--hash=sha256:[0-9a-f]{64}", pin), pin.splitlines()[0]
+    assert not re.search(r"://|--(extra-)?index-url|--find-links", text)

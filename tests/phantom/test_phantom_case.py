@@ -12,7 +12,7 @@ from cinetrack.errors import InputError
 from cinetrack.phantom.case import MARGIN_PX, draw_case, prepare_case, render_case
 from cinetrack.phantom.draws import PhantomRequest, draw_parameters
 from cinetrack.phantom.motion import grid_shape
-from cinetrack.phantom.parameters import Ranged
+from cinetrack.phantom.parameters import Ranged, ranges_of
 from cinetrack.phantom.rendering import Moment, shrinkage
 
 SHAPE = (140, 160)
@@ -23,8 +23,8 @@ def ranged_values(parameters):
         value = getattr(parameters, entry.name)
         if isinstance(value, Ranged):
             yield from ranged_values(value)
-        elif "range" in entry.metadata:
-            yield entry.name, value, entry.metadata["range"]
+        elif entry.name in ranges_of(type(parameters)):
+            yield entry.name, value, ranges_of(type(parameters))[entry.name]
 
 
 @given(

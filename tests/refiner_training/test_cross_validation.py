@@ -164,7 +164,7 @@ def test_a_trackers_bundle_that_has_moved_is_asked_for(trained, discs, tmp_path,
     assert main([*command, *options, "--device", "cpu"]) == 2
     assert "expected the bundle static with which static was prepared" in capsys.readouterr().err
     assert not (tmp_path / "cv").exists()
-    assert main([*command, *options, "--bundle", str(RESOURCES / "static"), "--device", "cpu"]) == 0
+    assert main([*command, *options, "--model", str(RESOURCES / "static"), "--device", "cpu"]) == 0
 
 
 def test_finished_cases_are_not_predicted_again_but_another_checkpoint_is_refused(

@@ -168,7 +168,7 @@ def test_a_patients_masks_come_from_the_tracker_that_did_not_see_the_patient(dis
     bundles = [create_bundle(tmp_path / f"fold{n}", "registration" if n % 2 else "static").folder for n in range(5)]
     chosen = [word for folder in bundles for word in ("--fold-tracker", str(folder))]
     assert prepare(discs, tmp_path / "raw", *chosen, tracker="") == 2
-    assert "--fold-tracker: expected --folds" in capsys.readouterr().err
+    assert "--fold-model: expected --folds-file" in capsys.readouterr().err
     assert prepare(discs, tmp_path / "raw", *chosen[2:], "--folds", str(folds), tracker="") == 2
     assert "one bundle for each of 5 folds, found 4" in capsys.readouterr().err
     assert prepare(discs, tmp_path / "raw", *chosen, "--folds", str(folds), tracker="") == 0

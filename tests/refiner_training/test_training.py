@@ -136,8 +136,8 @@ def test_a_checkpoint_is_there_whole_or_not_at_all(planned, tmp_path, monkeypatc
     train(planned.raw_root, "--fold", "0", "--results", str(folders.results_root))
     before = (model_folder(folders, SMALL_PLANS) / "fold_0/checkpoint_best.pth").read_bytes()
 
-    def cut_off(content, filename):
-        Path(filename).write_bytes(b"half")
+    def cut_off(content, file):
+        file.write(b"half")
         raise KeyboardInterrupt
 
     monkeypatch.setattr(torch, "save", cut_off)
@@ -250,10 +250,10 @@ def test_a_spawned_process_finds_the_trainer_by_the_environment_alone(planned):
         (["--fold", "first"], 'numbers or "all", found first'),
         (["--fold", "0", "0"], "each fold once"),
         (["--fold", "0", "--epochs", "0"], "--epochs: expected 1 or more"),
-        (["--fold", "0", "--learning-rate", "2"], "--learning-rate: expected a number between 0 and 1"),
+        (["--fold", "0", "--learning-rate", "2"], "--lr: expected a number between 0 and 1"),
         (["--fold", "0", "--foreground-share", "1.5"], "--foreground-share: expected a share from 0 to 1, found 1.5"),
         (["--fold", "0", "--gpus", "2"], "--gpus: expected 1 with --device cpu"),
-        (["--fold", "0", "--num-processes", "-1"], "--num-processes from 0"),
+        (["--fold", "0", "--num-processes", "-1"], "--workers from 0"),
         (["--fold", "0", "1", "--at-once", "0"], "--at-once: expected 1 or more"),
         (["--fold", "0", "--plans", "otherPlans"], f"expected plans named {SMALL_PLANS}, found otherPlans"),
     ],

@@ -69,7 +69,7 @@ def test_a_contact_sheet_shows_frames_in_rows(dataset, tmp_path):
 
 
 @pytest.mark.parametrize(
-    "output, more, message",
+    ("output", "more", "message"),
     [
         ("x.avi", (), "expected a file name that ends in .mp4, .gif, .png, found .avi"),
         ("x.png", ("--series", "Q"), "expected --series to name one of A_001, found Q"),

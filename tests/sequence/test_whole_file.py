@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import SimpleITK as sitk
 
-from cinetrack.sequence.atomic_write import atomic_path, write_text_atomically
+from cinetrack.sequence.atomic_write import write_text_atomically
 from cinetrack.sequence.image_files import ImageGeometry, write_masks
 
 REPOSITORY = Path(__file__).resolve().parents[2]

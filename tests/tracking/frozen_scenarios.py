@@ -31,7 +31,7 @@ LOGITS_KEPT = np.s_[..., ::6, ::6]
 
 
 def load(name: str, scratch: Path) -> Model:
-    """A shipped bundle, the small SAM2 in whole frames, or the paper's chain: that SAM2 and a small nnU-Net after it."""
+    """A shipped bundle, the small SAM2 in whole frames, or the paper's chain: that SAM2, then a small nnU-Net."""
     if name in SHIPPED:
         return load_model(open_bundle(RESOURCES / name), "cpu")
     mini = RESOURCES / "training/sam2-mini"
@@ -83,10 +83,7 @@ SCENARIOS = {
 def all_runs() -> list[tuple[str, str, str]]:
     """(scenario, bundle, difficulty) of everything that is recorded."""
     return [
-        (scenario, bundle, case)
-        for scenario, (_, bundles) in SCENARIOS.items()
-        for bundle in bundles
-        for case in CASES
+        (scenario, bundle, case) for scenario, (_, bundles) in SCENARIOS.items() for bundle in bundles for case in CASES
     ]
 
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import gradio as gr
 
 from cinetrack.labelling.service import LabellingService
-from cinetrack.labelling.web.callbacks import Callbacks
+from cinetrack.labelling.web.callbacks import Callbacks, Updates
 from cinetrack.labelling.web.identity import Identity
 from cinetrack.labelling.web.layout import lay_out
 
@@ -20,11 +22,13 @@ def build_app(service: LabellingService, identity: Identity) -> gr.Blocks:
         page = lay_out(identity.hub_sign_in)
         does = Callbacks(service, identity, page)
         everything = list(vars(page).values())
-        quiet = {"show_progress": "hidden", "api_visibility": "private"}
+        quiet: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
         # Payloads that hold the annotator's picture are taken raw: no file is read on a browser's word.
-        raw = {**quiet, "preprocess": False}
+        raw: dict[str, Any] = {**quiet, "preprocess": False}
 
-        def stroke(frame, target, tool, radius, event: gr.EventData, request: gr.Request):
+        def stroke(
+            frame: Any, target: Any, tool: Any, radius: Any, event: gr.EventData, request: gr.Request
+        ) -> Updates:
             return does.stroke(event._data, frame, target, tool, radius, request)
 
         place = [page.frame, page.tool]

@@ -8,7 +8,7 @@ import time
 import weakref
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import gradio as gr
 
@@ -18,7 +18,7 @@ from cinetrack.labelling.index_masks import colour_of
 from cinetrack.labelling.service import LabellingService, Person, draft_to_json
 from cinetrack.labelling.web import pieces
 from cinetrack.labelling.web.from_browser import boxes_for, boxes_from, frame_of, path_from, whole_number
-from cinetrack.labelling.web.identity import Identity
+from cinetrack.labelling.web.identity import Identity, page_of
 from cinetrack.labelling.web.layout import ADD, BOX, BRUSH, ERASER, TOOLS, Page
 from cinetrack.labelling.workspace import MOST_OBJECTS, Workspace
 from cinetrack.tracking import BoxPrompt, PointPrompt
@@ -64,7 +64,7 @@ class Callbacks:
         """A page opens: what this browser left unsent, or a new sequence."""
         browser = self._identity.arrive(request, memory)
         person = self._identity.person(request)
-        workspace = self._service.resume(request.session_hash, person, memory)
+        workspace = self._service.resume(page_of(request), person, memory)
         if workspace is not None:
             text = "Here is your unsent drawing again." if workspace.draft.boxes else DRAW
             return self._fresh(workspace, person, request, text)
@@ -72,8 +72,8 @@ class Callbacks:
 
     def unload(self, request: gr.Request) -> None:
         """A page closes."""
-        self._service.leave(request.session_hash)
-        self._identity.leave(request.session_hash)
+        self._service.leave(page_of(request))
+        self._identity.leave(page_of(request))
 
     @with_messages
     def boxes_drawn(self, payload: Any, request: gr.Request) -> Updates:
@@ -195,14 +195,14 @@ class Callbacks:
         """Store the label, and on to the next sequence."""
         person, workspace = self._desk(request)
         self._expect_nothing_waits(workspace, payload, tool)
-        version = self._service.submit(request.session_hash, person)
+        version = self._service.submit(page_of(request), person)
         return self._next(person, request, person.browser, f"{version.meta.case_id} is stored. ")
 
     @with_messages
     def set_aside(self, comment: Any, request: gr.Request) -> Updates:
         """A bad image, and on to the next sequence."""
         person, _ = self._desk(request)
-        version = self._service.set_aside(request.session_hash, person, str(comment or ""))
+        version = self._service.set_aside(page_of(request), person, str(comment or ""))
         said = f"{version.meta.case_id} is set aside. "
         return {**self._next(person, request, person.browser, said), self._page.comment: ""}
 
@@ -213,14 +213,14 @@ class Callbacks:
         version = self._service.queue.latest_of(person.name)
         if version is None:
             raise InputError("There is none of yours yet")
-        workspace = self._service.open_sequence(request.session_hash, person, version.meta.case_id)
+        workspace = self._service.open_sequence(page_of(request), person, version.meta.case_id)
         return self._fresh(workspace, person, request, "Your last one. Accepting it again adds a version.")
 
     @with_messages
     def open_sequence(self, case_id: Any, request: gr.Request) -> Updates:
         """A sequence from the list."""
         person = self._identity.person(request)
-        workspace = self._service.open_sequence(request.session_hash, person, str(case_id))
+        workspace = self._service.open_sequence(page_of(request), person, str(case_id))
         flags = self._service.book.open_flags().get(workspace.case.case_id, [])
         wrong = "; ".join(f"frames {', '.join(map(str, flag.frames))}: {flag.reason}" for flag in flags)
         text = f"Flagged: {wrong}. Propagate, then mend it there." if wrong else DRAW
@@ -243,7 +243,7 @@ class Callbacks:
     def _desk_if_any(self, request: gr.Request) -> tuple[Person, Workspace | None]:
         """For events that Gradio also fires when a page is filled or emptied, not only when a person acts."""
         person = self._identity.person(request)
-        return person, self._service.workspace(request.session_hash, person)
+        return person, self._service.workspace(page_of(request), person)
 
     def _desk(self, request: gr.Request) -> tuple[Person, Workspace]:
         person, workspace = self._desk_if_any(request)
@@ -252,7 +252,7 @@ class Callbacks:
         return person, workspace
 
     def _still_here(self, workspace: Workspace, person: Person, request: gr.Request) -> bool:
-        return self._service.workspace(request.session_hash, person) is workspace
+        return self._service.workspace(page_of(request), person) is workspace
 
     def _waiting_on(self, workspace: Workspace) -> dict[int, tuple[BoxPrompt, ...]]:
         return self._waiting.setdefault(workspace, {})
@@ -284,7 +284,7 @@ class Callbacks:
             )
 
     def _next(self, person: Person, request: gr.Request, browser: str, said: str = "") -> Updates:
-        workspace = self._service.next_sequence(request.session_hash, person)
+        workspace = self._service.next_sequence(page_of(request), person)
         said += self._service.passed_over()
         if workspace is not None:
             return self._fresh(workspace, person, request, said + DRAW)
@@ -358,7 +358,7 @@ class Callbacks:
             choices.append(("new", count + 1))
         targets = {page.target: gr.update(choices=choices)}
         if tool != BOX:
-            shown = "hidden" if tool not in (BRUSH, ERASER) else True
+            shown: bool | Literal["hidden"] = "hidden" if tool not in (BRUSH, ERASER) else True
             return {
                 **targets,
                 page.boxes: gr.update(visible="hidden"),

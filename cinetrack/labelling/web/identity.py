@@ -29,9 +29,11 @@ class Identity:
     def arrive(self, request: gr.Request, remembered: Any) -> str:
         """Note a newly loaded page; returns its browser's id, a new one where it remembers none."""
         known = remembered.get("browser") if isinstance(remembered, dict) else None
-        usable = isinstance(known, str) and len(known) == BROWSER_ID_LENGTH and not set(known) - set("0123456789abcdef")
-        browser = known if usable else secrets.token_hex(BROWSER_ID_LENGTH // 2)
-        self._browsers[request.session_hash] = browser
+        if isinstance(known, str) and len(known) == BROWSER_ID_LENGTH and not set(known) - set("0123456789abcdef"):
+            browser = known
+        else:
+            browser = secrets.token_hex(BROWSER_ID_LENGTH // 2)
+        self._browsers[page_of(request)] = browser
         return browser
 
     def leave(self, page: str) -> None:
@@ -40,7 +42,7 @@ class Identity:
 
     def person(self, request: gr.Request) -> Person:
         """Who asks. Raises InputError for a page from before a restart, and without the sign-in that is wanted."""
-        browser = self._browsers.get(request.session_hash)
+        browser = self._browsers.get(page_of(request))
         if browser is None:
             raise InputError("page: this page is from before the server was restarted; reload it, your drawing is kept")
         if self.hub_sign_in:
@@ -54,7 +56,16 @@ class Identity:
         return Person(name, browser)
 
 
+def page_of(request: gr.Request) -> str:
+    """Gradio's name of the page that asks. Raises InputError for a call from outside a page."""
+    if request.session_hash is None:
+        raise InputError("page: expected a call from a page, found one without a session")
+    return request.session_hash
+
+
 def _hub_account(request: gr.Request) -> str | None:
     # Gradio puts the account there after OAuth; the session is a signed cookie, so browsers cannot make one up.
+    if request.request is None:
+        return None
     session = request.request.scope.get("session") or {}
     return session.get("oauth_info", {}).get("userinfo", {}).get("preferred_username")

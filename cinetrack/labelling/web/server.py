@@ -66,12 +66,15 @@ class Gate:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
-            return await self._app(scope, receive, send)
+            await self._app(scope, receive, send)
+            return
         if scope["path"].rstrip("/").endswith("/upload"):
-            return await _refuse(send, 403, b"no uploads here")
+            await _refuse(send, 403, b"no uploads here")
+            return
         declared = dict(scope["headers"]).get(b"content-length", b"0")
         if not declared.isdigit() or int(declared) > LARGEST_REQUEST_BYTES:
-            return await _refuse(send, 413, b"request too large")
+            await _refuse(send, 413, b"request too large")
+            return
         taken = 0
 
         async def counted() -> Message:

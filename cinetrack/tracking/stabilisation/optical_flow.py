@@ -45,7 +45,7 @@ class FlowSettings:
 
 
 # "flexible" is OpenCV's preset. "smooth" follows most anatomy better under cine-MR's noise, and small targets that move
-# by themselves worse (experiments/flow-choice).
+# by themselves worse.
 FLOWS = {"smooth": FlowSettings(10, 4, 40.0, 20.0), "flexible": FlowSettings(8, 3, 20.0, 10.0)}
 
 
@@ -58,7 +58,7 @@ class FlowSearch:
         self._numbers = NumberRange.of(first_frame)
         self._low, high = np.percentile(self._numbers.values(first_frame), WINDOW_PERCENTILES)
         self._gain, _ = gain_8bit(float(self._low), float(high))
-        self._search = _dis(settings)
+        self._settings, self._search = settings, _dis(settings)
         self.grid = pixel_grid(self._shape)
 
     def prepared(self, frame: np.ndarray) -> np.ndarray:
@@ -76,7 +76,10 @@ class FlowSearch:
         Returns:
             as large as the prepared frames, (H, W, 2) float32, (column, row) displacement in px.
         """
-        return self._search.calc(latest, reference, None if start is None else start.copy())
+        if start is None:  # a search that was given a start before would begin with what is left of that
+            # OpenCV takes None for no start; its types do not know.
+            return _dis(self._settings).calc(latest, reference, None)  # type: ignore[call-overload]
+        return self._search.calc(latest, reference, start.copy())  # which changes what it is given
 
     def on_reference(self, flow: np.ndarray) -> np.ndarray:
         """Where on the reference the latest frame's pixels lie: (H, W, 2) float32, (column, row) in px."""
@@ -103,7 +106,8 @@ def pixel_grid(shape: tuple[int, int]) -> np.ndarray:
 
 def sampled(image: np.ndarray, where: np.ndarray, interpolation: int = cv2.INTER_LINEAR) -> np.ndarray:
     """An (H, W) or (H, W, C) float32 image at the points `where`; outside of it the nearest edge value holds."""
-    return cv2.remap(image, where, None, interpolation, borderMode=cv2.BORDER_REPLICATE)
+    # One map holds both coordinates, which OpenCV's types do not know.
+    return cv2.remap(image, where, None, interpolation, borderMode=cv2.BORDER_REPLICATE)  # type: ignore[call-overload]
 
 
 def _dis(settings: FlowSettings) -> cv2.DISOpticalFlow:

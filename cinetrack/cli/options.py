@@ -1,0 +1,40 @@
+"""Arguments that several commands share, so that one idea has one name and one way to write it."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from typing import Any
+
+
+class FoldsAction(argparse.Action):
+    """Stores folds as a list of words, whether they were written as 0 1 2 or as 0,1,2."""
+
+    def __call__(
+        self,
+        parser: argparse.ArgumentParser,
+        namespace: argparse.Namespace,
+        values: str | Sequence[Any] | None,
+        option_string: str | None = None,
+    ) -> None:
+        """Called by argparse with the option's words."""
+        words = [values] if isinstance(values, str) else list(values or [])
+        setattr(namespace, self.dest, [part for word in words for part in str(word).split(",") if part])
+
+
+def add_mirroring(parser: argparse.ArgumentParser) -> None:
+    """Declare --mirroring on or off; `args.mirroring` is a bool."""
+    parser.add_argument(
+        "--mirroring",
+        type=_on_or_off,
+        default=True,
+        metavar="on|off",
+        help="test-time mirroring: the refiner averages its answers to the frame and its mirror images, which is a "
+        "little better and up to four times as slow (default on)",
+    )
+
+
+def _on_or_off(word: str) -> bool:
+    if word not in ("on", "off"):
+        raise argparse.ArgumentTypeError(f"expected on or off, found {word}")
+    return word == "on"
