@@ -92,8 +92,8 @@ def _add_prepare(parser: argparse.ArgumentParser) -> None:
         "--region",
         type=int,
         metavar="PX",
-        help="for a refiner that is a source beside the outline: side of the target's surroundings on stabilised frames "
-        "that it is shown (default: whole frames as they are and the tracker's masks, as in the paper)",
+        help="for a refiner that is a source beside the outline: side of the target's surroundings on stabilised "
+        "frames that it is shown (default: whole frames as they are and the tracker's masks, as in the paper)",
     )
     parser.add_argument(
         "--outline-bias",
