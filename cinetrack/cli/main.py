@@ -25,13 +25,17 @@ from cinetrack.runs.outputs import find_temporary_folder
 
 # The one list of commands: the parser, the docs and the tests read it. Name -> (module, help).
 COMMANDS: dict[str, tuple[str, str]] = {
+    "import": ("cinetrack.cli.import_series", "make cases of DICOM, NIfTI, NRRD, MetaImage, pictures or films"),
     "predict": ("cinetrack.cli.predict", "track one case or a dataset and write the masks"),
+    "export": ("cinetrack.cli.export", "write predictions as DICOM-SEG, RTSTRUCT, NIfTI, NRRD, COCO or CSV"),
     "phantom": ("cinetrack.cli.phantom", "write synthetic cine-MR cases with exact labels"),
     "bundle": ("cinetrack.cli.bundle", "assemble or check a model bundle"),
     "evaluate": ("cinetrack.cli.evaluate", "score predictions with the metrics of the TrackRAD2025 challenge"),
     "compare": ("cinetrack.cli.compare", "compare models with a baseline: changes, tests, ranks"),
     "report": ("cinetrack.cli.report", "write an HTML report of predictions, to be opened from disk"),
     "overlay": ("cinetrack.cli.overlay", "draw a case with its outlines as a film, an animation or a contact sheet"),
+    "stream": ("cinetrack.cli.stream", "follow a scanner live: masks, prediction, beam decision (for research)"),
+    "gate": ("cinetrack.cli.gate", "how a beam gated by predictions would have done (for research)"),
     "label": ("cinetrack.cli.label", "label first frames in the browser"),
     "propagate": ("cinetrack.cli.propagate", "track every labelled sequence through, as pseudo-labels"),
     "finetune": ("cinetrack.cli.finetune", "fine-tune SAM2 with its own training recipe"),

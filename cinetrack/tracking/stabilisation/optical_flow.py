@@ -45,7 +45,7 @@ class FlowSettings:
 
 
 # "flexible" is OpenCV's preset. "smooth" follows most anatomy better under cine-MR's noise, and small targets that move
-# by themselves worse (experiments/flow-choice).
+# by themselves worse.
 FLOWS = {"smooth": FlowSettings(10, 4, 40.0, 20.0), "flexible": FlowSettings(8, 3, 20.0, 10.0)}
 
 
