@@ -92,7 +92,8 @@ def _add_prepare(parser: argparse.ArgumentParser) -> None:
         "--region",
         type=int,
         metavar="PX",
-        help="for a refiner within motion compensation: side of the stilled target's surroundings that it is shown",
+        help="for a refiner that is a source beside the outline: side of the target's surroundings on stabilised "
+        "frames that it is shown (default: whole frames as they are and the tracker's masks, as in the paper)",
     )
     parser.add_argument(
         "--outline-bias",
@@ -209,7 +210,7 @@ def _split(args: argparse.Namespace) -> int:
 
 def _prepare(args: argparse.Namespace) -> int:
     from cinetrack.refiner_training.dataset_folders import dataset_folders
-    from cinetrack.refiner_training.mask_sources import mask_sources
+    from cinetrack.refiner_training.mask_sources import check_stabilised, mask_sources
     from cinetrack.refiner_training.patient_folds import deal_patients, read_folds, strata_of
     from cinetrack.refiner_training.preparation import jobs_of, prepare
     from cinetrack.refiner_training.raw_dataset import (
@@ -234,6 +235,8 @@ def _prepare(args: argparse.Namespace) -> int:
     everyone = patients | {failure.case_id for failure in unreadable}
     folds = read_folds(args.folds, everyone) if args.folds else deal_patients(strata_of(cases), args.seed)
     sources = mask_sources(args.tracker, args.fold_tracker, len(folds))
+    if masks.region_px is not None:
+        check_stabilised(sources)
     jobs = jobs_of(shard.of(cases), sources, folds, raw, masks)
     with Progress() as progress:
         failures = prepare(jobs, progress, args.device, args.overwrite)
