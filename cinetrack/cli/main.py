@@ -14,6 +14,7 @@ import sys
 import traceback
 
 from cinetrack.errors import InputError
+from cinetrack.process_environment import settle_threads
 
 # The one list of commands: the parser, the docs and the tests read it. Name -> (module, help).
 COMMANDS: dict[str, tuple[str, str]] = {
@@ -34,6 +35,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
 
 def main(argv: list[str] | None = None) -> int:
     """Run a subcommand. Exit code 0: done, 2: bad input, 1: a failure of ours."""
+    settle_threads()  # before anything imports torch
     args = parse(sys.argv[1:] if argv is None else argv)
     return run_reporting_errors(args.run, args)
 
