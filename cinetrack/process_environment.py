@@ -17,7 +17,7 @@ THREADS = "OMP_NUM_THREADS"
 # What decides how libgomp, or Intel's and LLVM's OpenMP in its place, waits.
 WAITING_NAMES = ("OMP_WAIT_POLICY", "GOMP_SPINCOUNT", "KMP_BLOCKTIME", "KMP_LIBRARY")
 # Turns before a thread of libgomp falls asleep; its default is 300,000, some milliseconds.
-SPINS = "1000"
+SPINS = "3000"
 _QUOTAS = (Path("/sys/fs/cgroup/cpu.max"), Path("/sys/fs/cgroup/cpu/cpu.cfs_quota_us"))
 
 
