@@ -34,6 +34,8 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "compare": ("cinetrack.cli.compare", "compare models with a baseline: changes, tests, ranks"),
     "report": ("cinetrack.cli.report", "write an HTML report of predictions, to be opened from disk"),
     "overlay": ("cinetrack.cli.overlay", "draw a case with its outlines as a film, an animation or a contact sheet"),
+    "stream": ("cinetrack.cli.stream", "follow a scanner live: masks, prediction, beam decision (for research)"),
+    "gate": ("cinetrack.cli.gate", "how a beam gated by predictions would have done (for research)"),
     "label": ("cinetrack.cli.label", "label first frames in the browser"),
     "propagate": ("cinetrack.cli.propagate", "track every labelled sequence through, as pseudo-labels"),
     "finetune": ("cinetrack.cli.finetune", "fine-tune SAM2 with its own training recipe"),
