@@ -186,13 +186,12 @@ def _add_tracker(draft: Path, tracker: str, config: str | None, copied: dict[Pat
 
 def _copy_weights(checkpoint: Path, target: Path) -> None:
     """Copy a SAM2 checkpoint, without the optimiser's state that a trainer's has beside the weights."""
-    import torch
-
+    from cinetrack.bundle.checkpoint_file import save_checkpoint
     from cinetrack.bundle.safe_weights import load_weights
 
     content = load_weights(checkpoint)
     if "model" in content and len(content) > 1:
-        torch.save({"model": content["model"]}, target)
+        save_checkpoint({"model": content["model"]}, target)
     else:
         shutil.copyfile(checkpoint, target)
 

@@ -25,7 +25,9 @@ from cinetrack.runs.outputs import find_temporary_folder
 
 # The one list of commands: the parser, the docs and the tests read it. Name -> (module, help).
 COMMANDS: dict[str, tuple[str, str]] = {
+    "import": ("cinetrack.cli.import_series", "make cases of DICOM, NIfTI, NRRD, MetaImage, pictures or films"),
     "predict": ("cinetrack.cli.predict", "track one case or a dataset and write the masks"),
+    "export": ("cinetrack.cli.export", "write predictions as DICOM-SEG, RTSTRUCT, NIfTI, NRRD, COCO or CSV"),
     "phantom": ("cinetrack.cli.phantom", "write synthetic cine-MR cases with exact labels"),
     "bundle": ("cinetrack.cli.bundle", "assemble or check a model bundle"),
     "evaluate": ("cinetrack.cli.evaluate", "score predictions with the metrics of the TrackRAD2025 challenge"),

@@ -36,9 +36,7 @@ class RunLog:
         if not self._speaks:
             return
         if self._bar is None:
-            self._bar = tqdm(
-                total=epochs * steps, initial=epoch * steps, unit="step", file=sys.stderr, disable=None
-            )
+            self._bar = tqdm(total=epochs * steps, initial=epoch * steps, unit="step", file=sys.stderr)
         self._bar.set_description_str(f"epoch {epoch + 1}/{epochs}", refresh=False)
         self._began = perf_counter()
 

@@ -21,7 +21,7 @@ from cinetrack.runs.outputs import check_output_folder
 from cinetrack.runs.processes import process_pool
 from cinetrack.sequence import CineSequence
 from cinetrack.sequence.atomic_write import write_text_atomically
-from cinetrack.sequence.drafts import draft_folder
+from cinetrack.sequence.drafts import draft_folder, remove_dead_drafts
 from cinetrack.sequence.json_files import read_json
 from cinetrack.sequence.trackrad_dataset import write_case
 
@@ -102,6 +102,7 @@ def _written_before(root: Path, seed: int, request: PhantomRequest, labelled: bo
     folder = root / case_id(seed, number)
     if not folder.exists():
         return None
+    remove_dead_drafts(folder)  # of a run that was killed just after it
     path = folder / PARAMETERS_FILE
     found = read_json(path) if path.exists() else None
     wanted = {"format": FORMAT_VERSION, "seed": seed, "case": number, "asked_for": asked_for(request, labelled)}

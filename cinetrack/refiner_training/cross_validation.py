@@ -14,8 +14,7 @@ import hashlib
 import json
 import math
 import re
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -28,7 +27,7 @@ from cinetrack.evaluation.comparison import Comparison, compare_models
 from cinetrack.evaluation.dataset_evaluation import CaseEvaluation, CasePair, evaluate_pairs
 from cinetrack.evaluation.improvement import improvement_percent, mean_accuracy
 from cinetrack.evaluation.metrics_file import MetricsFile, metrics_document, read_metrics, write_document
-from cinetrack.pipeline.model import Model, load_model
+from cinetrack.pipeline.model import load_model
 from cinetrack.refiner_training.dataset_folders import DatasetFolders, patients_of, read_samples
 from cinetrack.refiner_training.patient_folds import read_folds
 from cinetrack.refiner_training.raw_dataset import labelled_cases, read_case_record
@@ -39,7 +38,7 @@ from cinetrack.runs.jobs import run_jobs, unfinished
 from cinetrack.runs.prediction import PendingCase, PredictionJob
 from cinetrack.runs.progress import Progress
 from cinetrack.sequence import CaseFiles
-from cinetrack.sequence.drafts import draft_folder
+from cinetrack.sequence.drafts import draft_folder, remove_dead_drafts
 
 TRACKER_ALONE, POOLED = "tracker", "all_folds"
 
@@ -152,14 +151,14 @@ class TrackerBundles:
             names = ", ".join(case.case_id for case in validation.cases)
             raise InputError(f"fold {validation.fold}: expected {names} to be prepared with one bundle, found several")
         (wanted,) = fingerprints
-        folder = records[0].get("bundle_folder")
+        folder = records[0].get("bundle_folder")  # older records do not have it
         if wanted not in self._found and folder is not None and Path(folder).is_dir():
             bundle = open_bundle(Path(folder))
             self._found[bundle.fingerprint] = bundle
         if wanted not in self._found:
             raise InputError(
                 f"--bundle: expected the bundle {records[0]['bundle']} with which {validation.tracker} was prepared, "
-                f"found it neither there nor in {folder}"
+                f"found it neither there nor where it was then ({folder or 'not noted'})"
             )
         return self._found[wanted]
 
@@ -193,21 +192,17 @@ def predict(
     ]
     pending = unfinished(jobs)
     if not pending:
+        remove_dead_drafts(folder / "bundle")  # of a run that was killed after its last case
         return []
-    with draft_folder(folder / "bundle") as draft, _ready(validation, tracker, model_folder, draft, device) as model:
+    with draft_folder(folder / "bundle") as draft:
+        bundle = dataclasses.replace(tracker, method=tracker.method.tracker())
+        if validation.settings is not None:  # what its users would make
+            made = draft / "bundle"
+            bundle = bundle_refiner(model_folder, [validation.fold], validation.settings, str(tracker.folder), made)
+        model = load_model(bundle, device)
         named = dataclasses.replace(model.bundle, name=validation.name, fingerprint=digest)
         done = len(jobs) - len(pending)
         return run_jobs(pending, dataclasses.replace(model, bundle=named), progress, before + done, after)
-
-
-@contextmanager
-def _ready(validation: Validation, tracker: Bundle, model_folder: Path, draft: Path, device: str) -> Iterator[Model]:
-    """The model to judge: the tracker alone, or the bundle that its users would make."""
-    bundle = dataclasses.replace(tracker, method=tracker.method.tracker())
-    if validation.settings is not None:
-        made = draft / "bundle"
-        bundle = bundle_refiner(model_folder, [validation.fold], validation.settings, str(tracker.folder), made)
-    yield load_model(bundle, device)
 
 
 def score(
@@ -275,8 +270,9 @@ def rank_candidates(scores: Mapping[Validation, MetricsFile]) -> list[Candidate]
     gains: dict[RefinerSettings, dict[str, dict[str, float]]] = {}
     for validation, metrics in scores.items():
         if validation.settings is not None:
-            baseline = baselines[validation.tracker, validation.fold]
-            before, after = (mean_accuracy(found.results.values()) for found in (baseline, metrics))
+            baseline = baselines[validation.tracker, validation.fold].results
+            both = sorted(baseline.keys() & metrics.results.keys())  # a case may have failed with one of the two
+            before, after = (mean_accuracy([rows[case] for case in both]) for rows in (baseline, metrics.results))
             gain = improvement_percent(before, after)
             gains.setdefault(validation.settings, {}).setdefault(validation.tracker, {})[str(validation.fold)] = gain
     ranked = []

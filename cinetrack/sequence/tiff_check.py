@@ -13,8 +13,7 @@ from typing import BinaryIO
 
 from cinetrack.errors import InputError
 
-WIDTH, LENGTH, BITS, COMPRESSION, STRIP_OFFSETS, SAMPLES = 256, 257, 258, 259, 273, 277
-ROWS_A_STRIP, STRIP_BYTES, TILE_WIDTH, TILE_LENGTH, TILE_OFFSETS, TILE_BYTES = 278, 279, 322, 323, 324, 325
+WIDTH, LENGTH, BITS, COMPRESSION, SAMPLES, TILE_WIDTH, TILE_LENGTH = 256, 257, 258, 259, 277, 322, 323
 NOT_COMPRESSED = 1
 
 WHOLE_NUMBERS = {1: "B", 3: "H", 4: "I", 16: "Q"}  # by their type; others are not needed here
@@ -128,31 +127,11 @@ class _Walk:
             raise InputError(
                 f"{self._path}: expected {self._wanted} with one channel, found {page.samples} channels (RGB or vector)"
             )
-        if TILE_OFFSETS in entries:
-            across, down = one(TILE_WIDTH), one(TILE_LENGTH)
-            if across < 1 or down < 1:
-                raise self._error("found a damaged TIFF page of empty tiles")
-            pieces = -(-page.width // across) * -(-page.length // down)
-            self._check_pieces(entries, TILE_OFFSETS, TILE_BYTES, pieces)
-            if across * down * page.bits // 8 > max(ALWAYS_ALLOWED_BYTES, MOST_UNFOLDING * self._size):
-                raise self._error(f"found a TIFF of {self._size} bytes with tiles of {down} x {across} px")
-        else:
-            rows = min(one(ROWS_A_STRIP, page.length) or page.length, page.length)
-            self._check_pieces(entries, STRIP_OFFSETS, STRIP_BYTES, -(-page.length // rows))
+        if TILE_WIDTH in entries:  # a tile is unfolded whole, however small the page
+            tile = one(TILE_WIDTH) * one(TILE_LENGTH) * page.bits // 8
+            if tile > max(ALWAYS_ALLOWED_BYTES, MOST_UNFOLDING * self._size):
+                raise self._error(f"found a TIFF of {self._size} bytes whose tiles unfold to {tile}")
         return page
-
-    def _check_pieces(
-        self, entries: dict[int, tuple[int, int, bytes]], offsets_tag: int, lengths_tag: int, pieces: int
-    ) -> None:
-        offsets = self._values(entries[offsets_tag]) if offsets_tag in entries else []
-        lengths = self._values(entries[lengths_tag]) if lengths_tag in entries else []
-        if len(offsets) < pieces or len(lengths) < pieces:
-            raise self._error(
-                f"found a damaged TIFF page with {min(len(offsets), len(lengths))} of {pieces} strips or tiles"
-            )
-        for offset, length in zip(offsets[:pieces], lengths[:pieces], strict=True):
-            if offset + length > self._size:
-                raise self._error("found a damaged or cut off TIFF, whose pixels lie beyond the end of the file")
 
     def _values(self, entry: tuple[int, int, bytes]) -> list[int]:
         kind, number, value = entry

@@ -70,6 +70,14 @@ class CaseFiles:
             raise InputError(_several(same))
         return labels
 
+    def labels_file(self) -> Path:
+        """The file with the true masks of every frame. Raises InputError where there is none, or it cannot be used."""
+        self.check()
+        if self.labels_path is None:
+            name = f"{self.patient_id}_labels{self.scan}.mha"
+            raise InputError(f"{self.folder / 'targets' / name}: expected labels of every frame, found none")
+        return self.checked(self.labels_path)
+
     def frame_rate_hz(self) -> float:
         """Frame rate of this series, Hz."""
         return read_positive_number(self._json("frame-rate"), "Hz")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -97,6 +98,23 @@ def test_a_second_run_does_only_what_is_new(tmp_path, dataset, store, moving_dis
         command(dataset, "--store", store, "-o", out, "--model", REPOSITORY / "resources/registration")
     )
     assert code == 2 and "expected pseudo-labels of the bundle registration" in stderr and "--overwrite" in stderr
+
+
+def test_others_hidden_files_and_folders_stay_and_the_store_is_only_read(tmp_path, dataset, store):
+    out = tmp_path / "pseudo"
+    (out / "A_001/.ipynb_checkpoints").mkdir(parents=True)
+    (out / "A_001/.DS_Store").touch()
+    shutil.rmtree(store / ".incoming")
+    before = sorted(store.rglob("*"))
+    arguments = (dataset, "-o", out, "--bundle", REPOSITORY / "resources" / "static")
+    code, _, stderr = finish(command(*arguments, "--store", store))
+    assert code == 0, stderr
+    names = [".DS_Store", ".ipynb_checkpoints", "masks.mha", "meta.json", "scores.json"]
+    assert sorted(path.name for path in (out / "A_001").iterdir()) == names
+    assert sorted(store.rglob("*")) == before
+    code, _, stderr = finish(command(*arguments, "--store", tmp_path / "nowhere"))
+    assert code == 2 and "nowhere: expected a folder of labels, found none" in stderr
+    assert not (tmp_path / "nowhere").exists()
 
 
 def test_processes_share_the_work_and_one_bad_sequence_stops_nothing(tmp_path, dataset, store, moving_disc):

@@ -111,7 +111,7 @@ def test_a_source_with_nothing_to_say_leaves_the_word_to_the_other_and_then_to_t
     assert (session.step(np.ones(SHAPE)).logits == 50).all()
     for sources in ((OutlineSource(), silent), (silent, OutlineSource()), (silent,)):
         session = Chain("two", sources).start(np.ones(SHAPE), outlined)
-        np.testing.assert_array_equal(session.results[0].logits, signed_distance(outlined))
+        np.testing.assert_allclose(session.results[0].logits, signed_distance(outlined), rtol=1e-5)
         np.testing.assert_array_equal(session.step(np.ones(SHAPE)).mask, outlined)
 
 
