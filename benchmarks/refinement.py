@@ -31,7 +31,7 @@ from machine import device_name  # noqa: E402
 from nnunet_model_folder import drifting_disc, plan_dataset, write_model_folder  # noqa: E402
 from stock_nnunet import stock_labels, stock_predictor  # noqa: E402
 
-from cinetrack.refinement import Refiner  # noqa: E402
+from cinetrack.refinement.refiner import Refiner  # noqa: E402
 from cinetrack.refinement.window import FrameWindow  # noqa: E402
 from cinetrack.sequence.atomic_write import write_text_atomically  # noqa: E402
 

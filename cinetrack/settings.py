@@ -70,6 +70,7 @@ def setting(default: Any = MISSING, **declared: Any) -> Any:
     return dataclasses.field(default=default, metadata={"declared": Declared(**declared)})
 
 
+@dataclass(frozen=True)
 class Settings:
     """Base of dataclasses whose fields are declared with `setting`. Wrong values raise InputError at construction."""
 
@@ -115,23 +116,23 @@ class Settings:
             parser: an argparse parser or group.
             names: option by setting, as {"region_px": "--region"}; a switch that turns off begins with "--no-".
         """
-        defaults = {field.name: field.default for field in dataclasses.fields(cls)}  # type: ignore[arg-type]
+        defaults = {field.name: field.default for field in dataclasses.fields(cls)}
         for name, kind, declared in declarations(cls):
             if name not in names:
                 continue
             option, default = names[name], defaults[name]
             if kind is bool:
                 action = "store_false" if option.startswith("--no-") else "store_true"
-                parser.add_argument(option, dest=name, action=action, help=declared.help)
+                parser.add_argument(option, dest=name, action=action, help=_literal(declared.help))
                 continue
-            shown = "" if default in (None, MISSING) else f" (default {default:g})" if default != "" else ""
+            shown = "" if default is MISSING or default is None else f" (default {_shown(default)})"
             parser.add_argument(
                 option,
                 dest=name,
                 type=_converter(option, kind, declared),
                 default=None if default is MISSING else default,
                 metavar=declared.unit.upper() or "X",
-                help=declared.help + shown,
+                help=_literal(declared.help + shown),
             )
 
     @classmethod
@@ -144,7 +145,7 @@ class Settings:
     def table(cls) -> str:
         """The settings as rows of a Markdown table: name, type and range, default, what it does."""
         rows = ["| setting | value | default | what it does |", "|---|---|---|---|"]
-        defaults = {field.name: field.default for field in dataclasses.fields(cls)}  # type: ignore[arg-type]
+        defaults = {field.name: field.default for field in dataclasses.fields(cls)}
         for name, kind, declared in declarations(cls):
             default = defaults[name]
             shown = "required" if default is MISSING else "none" if default is None else f"{default}"
@@ -224,6 +225,15 @@ def _words(kind: Any) -> str:
         for member in members
     ]
     return " or ".join(words)
+
+
+def _shown(default: Any) -> str:
+    return f"{default:g}" if isinstance(default, (int, float)) else str(default)
+
+
+def _literal(text: str) -> str:
+    """Help for argparse, which fills in what follows a percent sign."""
+    return text.replace("%", "%%")
 
 
 def _converter(option: str, kind: Any, declared: Declared) -> Any:

@@ -21,7 +21,7 @@ def main(folder: Path) -> None:
 
 def seconds_a_frame(record: Path) -> float:
     prediction = json.loads(record.read_text())
-    return (prediction["seconds"]["tracking"] + prediction["seconds"]["refining"]) / prediction["frame_count"]
+    return sum(prediction["seconds"]["stages"].values()) / prediction["frame_count"]
 
 
 if __name__ == "__main__":

@@ -66,3 +66,17 @@ def platform_input(tmp_path: Path, moving_disc) -> Path:
         (folder / f"{name}.json").write_text(json.dumps(value))
     (folder / "inputs.json").write_text("[]")  # newer platform versions add it
     return folder
+
+
+@pytest.fixture(scope="session")
+def paper_bundle(tmp_path_factory) -> Path:
+    """The paper's chain, small: SAM2 on frames as they are, then nnU-Net redraws its masks, then holes are filled."""
+    from cinetrack.bundle.assembly import create_bundle
+    from cinetrack.tracking.postprocessing.nnunet_redraw import NnunetRedrawSettings
+
+    training = Path(__file__).resolve().parents[1] / "resources/training"
+    redraw = NnunetRedrawSettings(folds=("all",), tile_step_size=0.5, mirroring=False)
+    folder = tmp_path_factory.mktemp("bundles") / "paper"
+    return create_bundle(
+        folder, str(training / "sam2-mini"), refiner_folder=training / "refiner", refiner=redraw
+    ).folder

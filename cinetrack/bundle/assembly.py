@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from cinetrack.bundle.checksum import sha256_of
-from cinetrack.bundle.loading import load_chain
+from cinetrack.bundle.lookup import bundled, shipped_names
 from cinetrack.bundle.manifest import (
     MANIFEST_NAME,
     WEIGHTLESS,
@@ -47,7 +47,7 @@ def create_bundle(
     name: str | None = None,
     box_segmenter: str | None = None,
 ) -> Bundle:
-    """Copy weights and configuration into a new bundle at `folder`, and load it once to check it.
+    """Copy weights and configuration into a new bundle at `folder`, and run it once to check it.
 
     Args:
         tracker: "registration", "static", the path of a SAM2 checkpoint, or of a bundle whose tracker is taken.
@@ -100,15 +100,19 @@ def create_bundle(
 
 
 def check_bundle(folder: Path) -> Bundle:
-    """Open a bundle and load all it holds on the CPU. Raises BundleError where it could not be run."""
+    """Open a bundle and run all it holds on a few small frames. Raises BundleError where that cannot be done."""
+    from cinetrack.bundle.trial_run import try_bundle  # which needs the pipeline, and that needs bundles
+
     bundle = open_bundle(folder)
-    load_chain(bundle.method, bundle.folder)
+    try_bundle(bundle)
     return bundle
 
 
 def _bundle_at(tracker: str) -> Bundle | None:
-    folder = Path(tracker)
-    return open_bundle(folder) if tracker not in WEIGHTLESS and (folder / MANIFEST_NAME).is_file() else None
+    if tracker in WEIGHTLESS:
+        return None
+    folder = bundled(tracker) if tracker in shipped_names() else Path(tracker)
+    return open_bundle(folder) if (folder / MANIFEST_NAME).is_file() else None
 
 
 def _as_shown(method: Method, region_px: int | None, stabilise: bool, outline_weight: float | None) -> Method:
@@ -182,13 +186,12 @@ def _add_tracker(draft: Path, tracker: str, config: str | None, copied: dict[Pat
 
 def _copy_weights(checkpoint: Path, target: Path) -> None:
     """Copy a SAM2 checkpoint, without the optimiser's state that a trainer's has beside the weights."""
-    import torch
-
+    from cinetrack.bundle.checkpoint_file import save_checkpoint
     from cinetrack.bundle.safe_weights import load_weights
 
     content = load_weights(checkpoint)
     if "model" in content and len(content) > 1:
-        torch.save({"model": content["model"]}, target)
+        save_checkpoint({"model": content["model"]}, target)
     else:
         shutil.copyfile(checkpoint, target)
 

@@ -119,7 +119,8 @@ def _outline(weight: float | None) -> list[dict[str, Any]]:
 def _warn_of_dropped(refiner: dict[str, Any]) -> None:
     # Beside an outline of 8 / weight px at most, a reach of as many pixels changed nothing.
     weight, reach = refiner.get("outline_weight"), refiner.get("reach_px")
-    if reach is not None and not (isinstance(weight, (int, float)) and reach * weight >= 24):
+    numbers = isinstance(weight, (int, float)) and isinstance(reach, (int, float))
+    if reach is not None and not (numbers and reach * weight >= 24):
         logger.warning("refiner.reach_px: %s px is no longer a limit to the refiner's changes", reach)
     if refiner.get("confidence", 0.5) != 0.5:
         logger.warning("refiner.confidence: %s no longer decides about the refiner's changes", refiner["confidence"])

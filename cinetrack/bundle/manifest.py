@@ -139,12 +139,10 @@ def open_bundle(folder: Path) -> Bundle:
         raise BundleError(f"{path}: expected a model bundle's manifest, found none")
     document = read_model_json(path)
     try:
-        if isinstance(document, dict) and "format" not in document:
-            document = translated(document)
+        if isinstance(document, dict):
+            document = _of_today(document)
         required = ("format", "name", "stabilisation", "sources", "postprocessing", "files")
         expect_keys(document, "bundle", required, optional=("box_segmenter",))
-        if document["format"] != FORMAT:
-            raise BundleError(f"format: expected 1 or {FORMAT}, found {document['format']!r}")
         if not isinstance(document["name"], str) or not document["name"].strip():
             raise BundleError(f"name: expected a non-empty string, found {document['name']!r}")
         method = _read_method(document)
@@ -201,6 +199,15 @@ def manifest_of(name: str, method: Method, files: dict[str, str], box_segmenter:
         "files": files,
     }
     return json.dumps(document, indent=2) + "\n"
+
+
+def _of_today(document: dict[str, Any]) -> dict[str, Any]:
+    """The manifest in today's format. The format comes before all else: the keys of another one are none of ours."""
+    if "format" not in document:
+        return translated(document)
+    if document["format"] != FORMAT:
+        raise BundleError(f"format: expected {FORMAT}, or none in an older manifest, found {document['format']!r}")
+    return document
 
 
 def _read_method(document: dict[str, Any]) -> Method:

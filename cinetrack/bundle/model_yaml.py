@@ -40,7 +40,7 @@ def read_model_yaml(path: Path) -> DictConfig:
         raise BundleError(f"{path}: expected yaml of at most {MOST_BYTES} bytes, found {path.stat().st_size}")
     try:
         text = path.read_text(encoding="utf-8-sig")
-        _check_unfolded_size(path, text)
+        check_unfolded_size(path, text)
         content = OmegaConf.to_container(OmegaConf.load(io.StringIO(text)))
     except BundleError:
         raise
@@ -56,8 +56,13 @@ def read_model_yaml(path: Path) -> DictConfig:
     return created
 
 
-def _check_unfolded_size(path: Path, text: str) -> None:
-    """Count values as they will be when every alias has become what it stands for, from the parser's events alone."""
+def check_unfolded_size(path: Path, text: str) -> None:
+    """Count values as they will be when every alias has become what it stands for, from the parser's events alone.
+
+    Raises:
+        BundleError: `text`, of the file at `path`, would unfold or nest beyond all use.
+        yaml.YAMLError: it is no yaml.
+    """
     sizes: dict[str, int] = {}  # of the anchors whose node has ended
     count, open_nodes = 0, []  # of those not ended: anchor and count before
     for event in yaml.parse(text, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader)):

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from cinetrack.bundle.assembly import NnunetStage, check_bundle, create_bundle
+from cinetrack.bundle.lookup import bundle_folder
 from cinetrack.bundle.manifest import BOX_SEGMENTERS
 from cinetrack.cli.options import FoldsAction, add_mirroring
 from cinetrack.errors import InputError
@@ -75,7 +76,7 @@ def add_refiner_options(parser: Any) -> None:
 def run(args: argparse.Namespace) -> int:
     """Create or check a bundle, and print what it is."""
     if args.action == "check":
-        bundle = check_bundle(args.folder)
+        bundle = check_bundle(bundle_folder(args.folder))
     else:
         refiner: NnunetStage | None = None
         if args.refiner is not None:

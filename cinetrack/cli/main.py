@@ -7,6 +7,7 @@ They are imported only when called for, so that `cinetrack --help` does not load
 from __future__ import annotations
 
 import argparse
+import errno
 import importlib
 import io
 import logging
@@ -20,16 +21,21 @@ from cinetrack.cli.notes import set_verbosity
 from cinetrack.cli.parser import SuggestingParser, add_verbosity
 from cinetrack.cli.renamed import with_new_names
 from cinetrack.errors import InputError
+from cinetrack.runs.outputs import find_temporary_folder
 
 # The one list of commands: the parser, the docs and the tests read it. Name -> (module, help).
 COMMANDS: dict[str, tuple[str, str]] = {
+    "import": ("cinetrack.cli.import_series", "make cases of DICOM, NIfTI, NRRD, MetaImage, pictures or films"),
     "predict": ("cinetrack.cli.predict", "track one case or a dataset and write the masks"),
+    "export": ("cinetrack.cli.export", "write predictions as DICOM-SEG, RTSTRUCT, NIfTI, NRRD, COCO or CSV"),
     "phantom": ("cinetrack.cli.phantom", "write synthetic cine-MR cases with exact labels"),
     "bundle": ("cinetrack.cli.bundle", "assemble or check a model bundle"),
     "evaluate": ("cinetrack.cli.evaluate", "score predictions with the metrics of the TrackRAD2025 challenge"),
     "compare": ("cinetrack.cli.compare", "compare models with a baseline: changes, tests, ranks"),
     "report": ("cinetrack.cli.report", "write an HTML report of predictions, to be opened from disk"),
     "overlay": ("cinetrack.cli.overlay", "draw a case with its outlines as a film, an animation or a contact sheet"),
+    "stream": ("cinetrack.cli.stream", "follow a scanner live: masks, prediction, beam decision (for research)"),
+    "gate": ("cinetrack.cli.gate", "how a beam gated by predictions would have done (for research)"),
     "label": ("cinetrack.cli.label", "label first frames in the browser"),
     "propagate": ("cinetrack.cli.propagate", "track every labelled sequence through, as pseudo-labels"),
     "finetune": ("cinetrack.cli.finetune", "fine-tune SAM2 with its own training recipe"),
@@ -43,7 +49,12 @@ def main(argv: list[str] | None = None) -> int:
     """Run a subcommand. Exit code 0: done, 2: bad input, 1: a failure of ours."""
     args = parse(sys.argv[1:] if argv is None else argv)
     set_verbosity(args.verbose, args.quiet)
-    return run_reporting_errors(args.run, args)
+    return run_reporting_errors(_run, args)
+
+
+def _run(args: argparse.Namespace) -> int:
+    find_temporary_folder()
+    return int(args.run(args) or 0)
 
 
 def parse(arguments: list[str]) -> argparse.Namespace:
@@ -86,6 +97,15 @@ def run_reporting_errors(function: Callable[..., int | None], *arguments: Any) -
     except InputError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
+    except PermissionError as error:  # of an input or an output alike: only the user can mend it
+        print(f"error: {error.filename or 'a file'}: expected permission to use it, found none", file=sys.stderr)
+        return 2
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+            traceback.print_exc()
+        else:
+            print(f"error: {error.filename or 'a file'}: {error.strerror}", file=sys.stderr)
+        return 1
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         return 1

@@ -10,6 +10,7 @@ from pathlib import Path
 from cinetrack.errors import InputError
 from cinetrack.phantom.dataset import write_phantom_cases
 from cinetrack.phantom.draws import PhantomRequest
+from cinetrack.phantom.interleaved import write_interleaved_cases
 from cinetrack.phantom.parameters import DIFFICULTIES, FIELD_STRENGTHS_T, REGIONS
 
 
@@ -36,6 +37,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--randomised", type=float, default=0.0, metavar="SHARE", help="share of cases without anatomy, 0 to 1"
     )
+    parser.add_argument(
+        "--interleaved",
+        action="store_true",
+        help="each case as a sagittal and a coronal series imaged in turns; --frame-rate is of both together",
+    )
     parser.add_argument("--unlabelled", action="store_true", help="write no targets/")
     parser.add_argument("--workers", type=int, default=1, help="processes that share the work")
 
@@ -60,7 +66,11 @@ def run(args: argparse.Namespace) -> int:
         largest_target_mm=args.largest_target,
         randomised_share=args.randomised,
     )
-    for case in write_phantom_cases(args.out, args.seed, args.cases, request, not args.unlabelled, args.workers):
+    if args.interleaved:
+        cases = write_interleaved_cases(args.out, args.seed, args.cases, request, not args.unlabelled)
+    else:
+        cases = write_phantom_cases(args.out, args.seed, args.cases, request, not args.unlabelled, args.workers)
+    for case in cases:
         line = {"case": str(case.folder), "target": case.target, "difficulty": case.difficulty, "frames": case.frames}
         print(json.dumps(line), file=sys.stdout, flush=True)
     return 0

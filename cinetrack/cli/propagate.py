@@ -33,7 +33,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Track this process's share; prints a json summary. 2 where a sequence was bad, 1 where we failed."""
-    book = LabelBook(open_files(args.store))
+    book = LabelBook(open_files(args.store, to_read=True))
     check_output_folder(args.output)
     found, unreadable = find_readable_cases(args.dataset)
     shard = this_shard()

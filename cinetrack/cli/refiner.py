@@ -12,6 +12,10 @@ from cinetrack.cli.notes import note
 from cinetrack.cli.options import FoldsAction
 from cinetrack.errors import InputError
 from cinetrack.refinement.settings import NnunetSettings
+from cinetrack.runs.failure import report_failures
+from cinetrack.runs.outputs import check_output_file, check_output_folder
+from cinetrack.runs.progress import Progress
+from cinetrack.runs.shard import this_shard
 
 CHECKPOINTS = ("final", "best")  # nnU-Net's: after the last epoch, and of the best pseudo-Dice
 
@@ -188,6 +192,7 @@ def _folders(args: argparse.Namespace) -> Any:
 
 
 def _split(args: argparse.Namespace) -> int:
+    check_output_file(args.output)
     from cinetrack.refiner_training.patient_folds import deal_patients, link_folds, strata_of, write_folds
     from cinetrack.refiner_training.raw_dataset import labelled_cases
 
@@ -214,14 +219,11 @@ def _prepare(args: argparse.Namespace) -> int:
         unprepared,
         write_dataset,
     )
-    from cinetrack.runs.failure import report_failures
-    from cinetrack.runs.outputs import check_output_folder
-    from cinetrack.runs.progress import Progress
-    from cinetrack.runs.shard import this_shard
 
     if args.region is not None and args.window < 2:
         raise InputError(f"--window: expected 2 or more with --region, found {args.window}")
     raw = dataset_folders(args.output, dataset_id=args.dataset_id).raw
+    check_output_folder(raw)
     masks = MaskSettings(args.perturb, args.seed, args.region, args.outline_bias)
     windows = WindowSettings(args.window, args.every)
     shard = this_shard(args.shard)
@@ -232,7 +234,6 @@ def _prepare(args: argparse.Namespace) -> int:
     everyone = patients | {failure.case_id for failure in unreadable}
     folds = read_folds(args.folds, everyone) if args.folds else deal_patients(strata_of(cases), args.seed)
     sources = mask_sources(args.tracker, args.fold_tracker, len(folds))
-    check_output_folder(raw)
     jobs = jobs_of(shard.of(cases), sources, folds, raw, masks)
     with Progress() as progress:
         failures = prepare(jobs, progress, args.device, args.overwrite)
@@ -310,17 +311,14 @@ def _train(args: argparse.Namespace) -> int:
 
 
 def _crossvalidate(args: argparse.Namespace) -> int:
+    check_output_folder(args.output)  # before nnU-Net is imported
     from cinetrack.evaluation.comparison_tables import FORMATS, comparison_tables
     from cinetrack.refiner_training import cross_validation as cv
     from cinetrack.refiner_training.planning import find_plans
     from cinetrack.refiner_training.trained_model import RefinerSettings
     from cinetrack.refiner_training.training_run import model_folder
-    from cinetrack.runs.failure import report_failures
-    from cinetrack.runs.outputs import check_output_folder
-    from cinetrack.runs.progress import Progress
     from cinetrack.sequence.atomic_write import write_text_atomically
 
-    check_output_folder(args.output)
     folders = _folders(args)
     models = model_folder(folders, find_plans(folders, args.plans))
     candidates = [
@@ -345,11 +343,11 @@ def _crossvalidate(args: argparse.Namespace) -> int:
             scored[validation] = cv.score(validation, args.output, failed, args.workers)
             done += len(validation.cases)
     code = report_failures([failure for _, failures in scored.values() for failure in failures])
-    for tracker, comparison in cv.compare(cv.write_pooled(scored, args.output)).items():
+    for name, comparison in cv.compare(cv.write_pooled(scored, args.output)).items():
         tables = comparison_tables(comparison)
         for suffix, write in FORMATS.values():
-            write_text_atomically(args.output / tracker / f"comparison{suffix}", write(tables))
-        print(f"## {tracker}\n\n{FORMATS['markdown'][1](tables[:2])}")
+            write_text_atomically(args.output / name / f"comparison{suffix}", write(tables))
+        print(f"## {name}\n\n{FORMATS['markdown'][1](tables[:2])}")
     ranked = cv.rank_candidates(cv.metrics_of(scored, args.output))
     write_text_atomically(args.output / "crossvalidation.json", cv.ranking_document(ranked))
     for candidate in ranked:
@@ -360,6 +358,7 @@ def _crossvalidate(args: argparse.Namespace) -> int:
 
 
 def _bundle(args: argparse.Namespace) -> int:
+    check_output_folder(args.output)
     from cinetrack.refiner_training.planning import find_plans
     from cinetrack.refiner_training.trained_model import RefinerSettings, bundle_refiner
     from cinetrack.refiner_training.training_run import model_folder

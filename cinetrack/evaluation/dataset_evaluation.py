@@ -15,7 +15,7 @@ from cinetrack.errors import InputError
 from cinetrack.evaluation.case_metrics import CaseMetrics, case_metrics
 from cinetrack.evaluation.frame_metrics import shapes_differ
 from cinetrack.evaluation.prediction_folder import find_predictions, prediction_file, read_prediction
-from cinetrack.evaluation.truth import Truth, labels_of_every_frame, read_observers, read_truth
+from cinetrack.evaluation.truth import Truth, read_observers, read_truth
 from cinetrack.runs.case_list import find_readable_cases
 from cinetrack.runs.failure import Failure
 from cinetrack.runs.processes import in_processes
@@ -148,7 +148,7 @@ def observer_failures(evaluation: CaseEvaluation) -> list[Failure]:
 
 def _check_shapes(pair: CasePair) -> None:
     """From the headers alone, so that a file that does not belong here is not inflated."""
-    truth, _ = image_facts(labels_of_every_frame(pair.truth), "a mask")
+    truth, _ = image_facts(pair.truth.labels_file(), "a mask")
     predicted, _ = image_facts(prediction_file(pair.prediction), "a mask")
     if predicted != truth:
         raise InputError(f"{pair.prediction}: {shapes_differ(predicted, truth)}")

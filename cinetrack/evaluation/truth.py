@@ -35,7 +35,7 @@ class Truth:
 
 def read_truth(case: CaseFiles) -> Truth:
     """Read the truth of a case. Raises InputError naming the file that is missing or unusable."""
-    path = labels_of_every_frame(case)
+    path = case.labels_file()
     masks, geometry = read_masks(path)
     return Truth(
         masks=masks,
@@ -45,15 +45,6 @@ def read_truth(case: CaseFiles) -> Truth:
         frame_rate_hz=case.frame_rate_hz(),
         field_strength_t=case.field_strength_t(),
     )
-
-
-def labels_of_every_frame(case: CaseFiles) -> Path:
-    """The file with the true masks. Raises InputError where there is none, or the case cannot be used."""
-    case.check()
-    if case.labels_path is None:
-        name = f"{case.patient_id}_labels{case.scan}.mha"
-        raise InputError(f"{case.folder / 'targets' / name}: expected labels of every frame, found none")
-    return case.checked(case.labels_path)
 
 
 def read_observers(case: CaseFiles, shape: tuple[int, int, int]) -> Iterator[tuple[str, np.ndarray | InputError]]:

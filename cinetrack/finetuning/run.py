@@ -25,6 +25,7 @@ from omegaconf import DictConfig, ListConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
 
+from cinetrack.bundle.model_yaml import check_unfolded_size
 from cinetrack.errors import InputError
 from cinetrack.finetuning.frame_cache import cached
 from cinetrack.finetuning.recipe import Recipe, TrainingData
@@ -173,6 +174,7 @@ def _check_same_run(path: Path, made: DictConfig) -> None:
     if not (path.exists() and (path.parent / "last.pt").exists()):  # nothing is trained yet: begin anew
         return
     try:
+        check_unfolded_size(path, path.read_text(encoding="utf-8"))
         before = _settings(OmegaConf.load(path))
     except (OmegaConfBaseException, YAMLError, ValueError, OSError) as error:
         raise InputError(f"{path}: expected the settings of a run, found something unreadable ({error})") from None

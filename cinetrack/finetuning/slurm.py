@@ -19,6 +19,7 @@ from omegaconf import DictConfig
 from submitit.core.utils import FailedJobError, FailedSubmissionError
 from training.train import SubmititRunner
 
+from cinetrack.bundle.model_yaml import check_unfolded_size
 from cinetrack.errors import InputError
 from cinetrack.finetuning.run import out_of_memory_explained
 
@@ -136,10 +137,12 @@ def read_settings(path: Path) -> SlurmSettings:
         InputError: no such file, no yaml of keys and values, an unknown key or an unusable value.
     """
     try:
-        found = yaml.safe_load(path.read_text(encoding="utf-8"))
+        text = path.read_text(encoding="utf-8-sig")
+        check_unfolded_size(path, text)
+        found = yaml.safe_load(text)
     except FileNotFoundError:
         raise InputError(f"{path}: expected a yaml with settings for Slurm, found none") from None
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+    except (OSError, ValueError, yaml.YAMLError) as error:
         raise InputError(f"{path}: expected a yaml with settings for Slurm, found something else ({error})") from None
     known = [field.name for field in fields(SlurmSettings)]
     if not isinstance(found, dict):

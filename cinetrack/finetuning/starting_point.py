@@ -89,7 +89,7 @@ def starting_point(init: str, config: str | None, seed: int) -> StartingPoint:
         raise InputError(f'{path}: expected a SAM2 checkpoint, a bundle\'s folder or "{SCRATCH}", found none')
     name = name or guess_config(path, "--config")
     weights = read_weights(path)
-    network = build_network(name, folder)
+    network = build_network(name, folder, weights)
     load_weights_into(network, weights, path)
     architecture = read_architecture(name, folder)
     if single_mask and architecture.get("multimask_output_in_sam"):

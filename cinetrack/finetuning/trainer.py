@@ -28,12 +28,14 @@ from training.trainer import Trainer, unwrap_ddp_if_wrapped
 from training.utils.distributed import barrier
 from training.utils.train_utils import AverageMeter, MemMeter, get_amp_type
 
+from cinetrack.bundle.checkpoint_file import save_checkpoint
+from cinetrack.bundle.finite_weights import check_weights
+from cinetrack.bundle.safe_weights import code_refused, load_network
 from cinetrack.errors import InputError
 from cinetrack.finetuning.run_log import RunLog
 from cinetrack.finetuning.splits import held_out_cases
 from cinetrack.finetuning.starting_point import starting_point
 from cinetrack.finetuning.validation import Validation
-from cinetrack.sequence.atomic_write import atomic_path
 from cinetrack.sequence.drafts import remove_dead_drafts
 
 LAST, BEST = "last", "best"
@@ -86,7 +88,9 @@ class FineTuningTrainer(Trainer):
         """From last.pt where the run has one, else from the weights to start from."""
         path = Path(self.checkpoint_conf.save_dir) / f"{LAST}.pt"
         if path.exists():
-            self._load_resuming_checkpoint(str(path))
+            load_network(path, "model")  # raises where the weights are no numbers
+            with code_refused():  # by default torch before 2.6 would run it
+                self._load_resuming_checkpoint(str(path))
         else:
             start = starting_point(self._start["init"], self._start["config"], self._seed)
             self.model.load_state_dict(start.weights)
@@ -96,8 +100,8 @@ class FineTuningTrainer(Trainer):
         super().save_checkpoint(epoch, checkpoint_names or [LAST])
 
     def _save_checkpoint(self, checkpoint: dict[str, Any], checkpoint_path: str) -> None:
-        with atomic_path(Path(checkpoint_path)) as temporary:
-            torch.save(checkpoint, temporary)
+        check_weights(checkpoint["model"], Path(checkpoint_path))
+        save_checkpoint(checkpoint, Path(checkpoint_path))
 
     def is_intermediate_val_epoch(self, epoch: int) -> bool:
         """After every k-th epoch, counted from one, but for the last, which is validated in any case."""
@@ -171,9 +175,9 @@ class FineTuningTrainer(Trainer):
                     losses, size, extra = self._step(part, self.model, phase)
                 ((key, loss),) = losses.items()
                 if not math.isfinite(loss.item()):
-                    raise FloatingPointError(
-                        f"the loss is {loss.item()} in epoch {int(self.epoch) + 1}: "
-                        "lower the learning rate, or train in float32"
+                    raise InputError(
+                        f"{self.checkpoint_conf.save_dir}: expected a finite loss, found {loss.item()} in epoch "
+                        f"{int(self.epoch) + 1}; lower --lr and --image-encoder-lr, or train with --precision float32"
                     )
                 self.scaler.scale(loss / len(batch)).backward()
             loss_mts[key].update(loss.item(), size)

@@ -23,6 +23,7 @@ from cinetrack.finetuning.tables import read_table, write_table
 from cinetrack.pipeline.track_case import track_whole
 from cinetrack.report.outlines import outlines
 from cinetrack.sequence import CaseFiles
+from cinetrack.sequence.image_files import image_facts
 from cinetrack.sequence.intensity import min_max_8bit
 from cinetrack.tracking import Chain
 from cinetrack.tracking.device import native_precision
@@ -138,12 +139,14 @@ class Validation:
 
 def check_case(files: CaseFiles) -> None:
     """Raise InputError, naming the file, where a case cannot be tracked or scored."""
-    frames, truth = files.read_case().case.sequence.frames, read_truth(files)
-    if truth.masks.shape != frames.shape:
+    frames = files.read_case().case.sequence.frames
+    shape, _ = image_facts(files.labels_file(), "a mask")
+    if shape != frames.shape:  # from the header: what does not belong here is not inflated
         raise InputError(
             f"{files.labels_path}: expected masks of the {frames.shape} frames of {files.series_path.name}, "
-            f"found {truth.masks.shape}"
+            f"found {shape}"
         )
+    truth = read_truth(files)
     shown = int(truth.masks.any(axis=(1, 2)).sum())
     if shown < 2:
         raise InputError(

@@ -12,10 +12,10 @@ from pathlib import Path
 import torch
 
 from cinetrack.bundle import open_bundle
+from cinetrack.bundle.checkpoint_file import save_checkpoint
 from cinetrack.bundle.finite_weights import check_weights
 from cinetrack.bundle.safe_weights import differences
 from cinetrack.errors import BundleError, InputError
-from cinetrack.sequence.atomic_write import atomic_path
 from cinetrack.tracking.evidence.sam2.architecture import read_weights
 
 
@@ -53,8 +53,7 @@ def average_checkpoints(sources: Sequence[Path], shares: Sequence[float] | None,
             mean[name] = mean[name] + part if name in mean else part
     averaged = {name: value.to(first[name].dtype) for name, value in mean.items()}
     check_weights(averaged, output)  # shares of thousands may leave a number type's range
-    with atomic_path(output) as temporary:
-        torch.save({"model": averaged}, temporary)
+    save_checkpoint({"model": averaged}, output)
 
 
 def _checkpoint(source: Path) -> Path:

@@ -11,6 +11,7 @@ import numpy as np
 from cinetrack.labelling.display import Display, Window
 from cinetrack.sequence.atomic_write import atomic_path
 from cinetrack.sequence.native_messages import native_messages
+from cinetrack.sequence.whole_file import check_film
 
 LONGEST_FILM_FRAMES = 240  # half a minute at 8 Hz; longer sequences are shown from their start
 LONGEST_SIDE_PX = 400
@@ -52,3 +53,4 @@ def write_film(
                 picture = small.overlay(picture, objects[index], fill=0.15)
             film.write(picture[..., ::-1])
         film.release()
+        check_film(temporary, count)

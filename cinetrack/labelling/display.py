@@ -14,7 +14,7 @@ import numpy as np
 
 from cinetrack.errors import InputError
 from cinetrack.labelling.index_masks import colour_of
-from cinetrack.sequence.intensity import finite_frame
+from cinetrack.sequence.intensity import NumberRange, gain_8bit
 from cinetrack.tracking import BoxPrompt
 
 LONGEST_SIDE_PX = 560  # of the displayed picture: it and the controls fit a laptop's screen
@@ -27,13 +27,15 @@ class Window:
 
     low: float
     high: float
+    numbers: NumberRange = NumberRange()
 
     @classmethod
     def of(cls, frame: np.ndarray) -> Window:
         """From the frame's minimum to its 99th percentile, so that a few bright vessels do not darken the rest."""
-        values = finite_frame(frame)[0].astype(np.float64)
-        low, high = float(values.min()), float(np.percentile(values, WINDOW_PERCENTILE))
-        return cls(low, high if high > low else low + 1.0)
+        numbers = NumberRange.of(frame)
+        values = numbers.values(frame)
+        low = float(values.min())
+        return cls(low, gain_8bit(low, float(np.percentile(values, WINDOW_PERCENTILE)))[1], numbers)
 
     def adjusted(self, level: float, width: float) -> Window:
         """Another window.
@@ -44,11 +46,12 @@ class Window:
         """
         span = self.high - self.low
         centre, half = self.low + level * span, max(width, 1e-3) * span / 2
-        return Window(centre - half, centre + half)
+        return Window(centre - half, centre + half, self.numbers)
 
     def apply(self, frame: np.ndarray) -> np.ndarray:
         """(H, W) of any real type to uint8."""
-        values = (finite_frame(frame)[0].astype(np.float32) - self.low) * (255.0 / (self.high - self.low))
+        with np.errstate(over="ignore"):  # far beyond the window is white
+            values = (self.numbers.values(frame) - self.low) * gain_8bit(self.low, self.high)[0]
         return np.clip(values, 0, 255).astype(np.uint8)
 
 

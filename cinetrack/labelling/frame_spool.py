@@ -54,7 +54,10 @@ class Spool:
     def put_rows(self, index: int, first_row: int, rows: np.ndarray) -> None:
         """Put some rows of a frame, (n, W), from `first_row` on."""
         offset = index * self._frame_bytes + first_row * self.shape[2] * self.dtype.itemsize
-        os.pwrite(self._file.fileno(), np.ascontiguousarray(rows, self.dtype), offset)
+        data = np.ascontiguousarray(rows, self.dtype).view(np.uint8).reshape(-1)
+        written = 0
+        while written < len(data):  # a disk that fills up takes a part without an error, and refuses the next
+            written += os.pwrite(self._file.fileno(), data[written:], offset + written)
 
     def rows(self, index: int, first_row: int, count: int) -> np.ndarray:
         """Some rows of a frame, (count, W)."""

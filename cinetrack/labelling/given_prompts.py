@@ -11,6 +11,7 @@ Coordinates are the series' own (row 0 as stored, which is the patient's feet); 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -21,6 +22,7 @@ from cinetrack.errors import InputError
 from cinetrack.tracking import BoxPrompt, MaskPrompt, PointPrompt, Prompt
 
 MOST_PROMPTS = 500
+MOST_FRAMES = 10**8  # of a sequence; four months of cine-MR
 
 
 @dataclass(frozen=True, eq=False)
@@ -33,8 +35,9 @@ class GivenPrompt:
     drawn: tuple[BoxPrompt | PointPrompt, ...] = ()
 
     def __post_init__(self) -> None:
-        if self.frame < 0 or not 1 <= self.object_number <= 255:
-            raise InputError(f"prompt: expected a frame from 0 and an object from 1 to 255, found {self}")
+        if not 0 <= self.frame < MOST_FRAMES or not 1 <= self.object_number <= 255:
+            found = f"frame {self.frame!r:.20}, object {self.object_number!r:.20}"
+            raise InputError(f"prompt: expected a frame from 0 and an object from 1 to 255, found {found}")
 
 
 def prompts_to_json(prompts: Sequence[GivenPrompt]) -> list[dict[str, Any]]:
@@ -69,7 +72,7 @@ def prompts_from_json(document: Any, name: str, frame_shape: tuple[int, int]) ->
             for entry in document
         ]
     except (KeyError, TypeError, ValueError, OverflowError, InputError) as error:
-        raise InputError(f"{name}: expected labelling prompts, found something else ({error!r})") from None
+        raise InputError(f"{name}: expected labelling prompts, found something else ({error!r:.200})") from None
 
 
 def prompt_to_json(prompt: Prompt) -> dict[str, Any]:
@@ -103,9 +106,9 @@ def prompt_from_json(value: dict[str, Any], frame_shape: tuple[int, int]) -> Pro
 def _drawn(value: dict[str, Any]) -> BoxPrompt | PointPrompt:
     match value["kind"]:
         case "box":
-            return BoxPrompt(*(float(edge) for edge in value["box"]))
+            return BoxPrompt(*(_finite(edge) for edge in value["box"]))
         case "points":
-            points = tuple((float(row), float(column)) for row, column in value["points"])
+            points = tuple((_finite(row), _finite(column)) for row, column in value["points"])
             return PointPrompt(points, tuple(bool(sign) for sign in value["positive"]))
         case kind:
             raise ValueError(f"kind {kind!r}")
@@ -125,7 +128,14 @@ def _from_runs(runs: list[list[int]], shape: tuple[int, int]) -> np.ndarray:
     return mask.reshape(shape)
 
 
+def _finite(value: Any) -> float:
+    number = float(value)
+    if not math.isfinite(number):
+        raise ValueError(f"expected a finite number, found {number}")
+    return number
+
+
 def _whole(value: Any) -> int:
     if isinstance(value, bool) or not isinstance(value, int):
-        raise ValueError(f"expected a whole number, found {value!r}")
+        raise ValueError(f"expected a whole number, found {value!r:.60}")
     return value

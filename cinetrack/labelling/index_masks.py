@@ -6,6 +6,9 @@ An object can lie inside another, which a picture of indices cannot say; the sma
 from __future__ import annotations
 
 import io
+import struct
+import warnings
+import zlib
 from collections.abc import Sequence
 
 import numpy as np
@@ -16,6 +19,10 @@ from cinetrack.errors import InputError
 # Colours of the objects 1, 2, ... on screen and in the PNG's palette: Okabe and Ito's, which colour-blind people tell
 # apart.
 COLOURS = ((230, 159, 0), (86, 180, 233), (0, 158, 115), (240, 228, 66), (213, 94, 0), (204, 121, 167))
+
+MOST_PIXELS = 4096 * 4096  # of a frame; cine-MR has some 400 x 400
+# What Pillow raises of a damaged PNG.
+_DAMAGED = (OSError, SyntaxError, ValueError, EOFError, IndexError, struct.error, zlib.error, MemoryError)
 
 
 def indexed(masks: Sequence[np.ndarray]) -> np.ndarray:
@@ -50,9 +57,14 @@ def to_png(picture: np.ndarray) -> bytes:
 def from_png(data: bytes, name: str) -> np.ndarray:
     """The picture that `to_png` wrote. Raises InputError with `name` where it is no such file."""
     try:
-        with Image.open(io.BytesIO(data)) as image:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # the size is looked at here
+            image = Image.open(io.BytesIO(data), formats=["PNG"])
+        with image:
             if image.mode != "P":
                 raise InputError(f"{name}: expected an indexed PNG, found one of mode {image.mode}")
+            if image.width * image.height > MOST_PIXELS:  # before they are inflated
+                raise InputError(f"{name}: expected a frame's masks, found {image.height} x {image.width} px")
             return np.array(image)
-    except (OSError, SyntaxError, ValueError) as error:
+    except (*_DAMAGED, Image.DecompressionBombError) as error:
         raise InputError(f"{name}: expected an indexed PNG, found something unreadable ({error})") from None

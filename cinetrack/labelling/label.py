@@ -11,13 +11,14 @@ propagated_scores.json  their scores, see `track_scores`
 from __future__ import annotations
 
 import json
+import math
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
 import numpy as np
 
 from cinetrack.errors import InputError
-from cinetrack.labelling.given_prompts import GivenPrompt, prompts_from_json, prompts_to_json
+from cinetrack.labelling.given_prompts import MOST_FRAMES, GivenPrompt, prompts_from_json, prompts_to_json
 from cinetrack.labelling.index_masks import from_png, to_png
 
 COMMENT_LIMIT = 500  # characters
@@ -95,6 +96,8 @@ class Label:
         scores = _parse(files, "scores.json", where)
         if not isinstance(scores, dict) or not isinstance(scores.get("objects"), list):
             raise InputError(f'{where}/scores.json: expected {{"objects": [...]}}, found {scores!r:.60}')
+        if not all(score is None or _is_number(score) for score in scores["objects"]):
+            raise InputError(f"{where}/scores.json: expected numbers or null as scores, found {scores!r:.60}")
         propagated = None
         if meta.propagated:
             for name in ("propagated.mha", "propagated_scores.json"):
@@ -120,8 +123,12 @@ def meta_from_json(document: Any, name: str) -> LabelMeta:
     texts = [value for key, value in asdict(meta).items() if key not in ("frame", "frame_count", "propagated")]
     if not all(isinstance(text, str) for text in texts):
         raise InputError(f"{name}: expected a label's meta data, found numbers or lists where texts belong")
-    if meta.kind not in ("label", "bad_image") or not isinstance(meta.frame_count, int):
-        raise InputError(f"{name}: expected a label's meta data, found the kind {meta.kind!r}")
+    if meta.kind not in ("label", "bad_image"):
+        raise InputError(f"{name}: expected a label's meta data, found the kind {meta.kind!r:.60}")
+    if isinstance(meta.frame_count, bool) or not isinstance(meta.frame_count, int):
+        raise InputError(f"{name}: expected a label's meta data, found the frame count {meta.frame_count!r:.60}")
+    if not 0 <= meta.frame_count <= MOST_FRAMES:
+        raise InputError(f"{name}: expected a label's meta data, found an absurd frame count")
     return meta
 
 
@@ -130,8 +137,15 @@ def _parse(files: dict[str, bytes], name: str, where: str) -> Any:
         raise InputError(f"{where}/{name}: expected a file of a label, found none")
     try:
         return json.loads(files[name])
-    except (UnicodeDecodeError, json.JSONDecodeError, RecursionError) as error:
+    except (ValueError, RecursionError) as error:  # ValueError: no json, no UTF-8, or digits without end
         raise InputError(f"{where}/{name}: expected json, found something unreadable ({error})") from None
+
+
+def _is_number(value: Any) -> bool:
+    try:
+        return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
+    except OverflowError:  # an integer that no float holds
+        return False
 
 
 def _json(value: Any) -> bytes:

@@ -102,7 +102,11 @@ class LabelBook:
     def read(self, version: LabelVersion) -> Label:
         """A version's whole label. Raises InputError where its files are damaged."""
         names = self.files.names(version.folder)
-        return Label.from_files({name.rpartition("/")[2]: self.files.read(name) for name in names}, version.folder)
+        try:
+            files = {name.rpartition("/")[2]: self.files.read(name) for name in names}
+        except OSError as error:
+            raise InputError(f"{version.folder}: expected a label's files, found unreadable ones ({error})") from None
+        return Label.from_files(files, version.folder)
 
     def flag(self, case_id: str, flag: Flag) -> None:
         """Ask for another look at frames of a label's version."""
@@ -125,7 +129,7 @@ class LabelBook:
                 case_id = str(entry["case_id"])
                 frames = tuple(int(frame) for frame in entry["frames"])
                 flag = Flag(int(entry["version"]), frames, str(entry["reason"]))
-            except (ValueError, KeyError, TypeError, RecursionError) as error:
+            except (ValueError, KeyError, TypeError, RecursionError, OverflowError, OSError) as error:
                 self._log_damaged(name, error)
                 continue
             if case_id in current and current[case_id].number == flag.version:
@@ -142,8 +146,8 @@ class LabelBook:
             try:
                 entry = json.loads(self.files.read(name))
                 number, folder, meta = int(name[-9:-5]), str(entry["folder"]), entry["meta"]
-            except (ValueError, KeyError, TypeError, RecursionError) as error:
-                raise InputError(f"{name}: expected a label's entry, found something else ({error!r})") from None
+            except (ValueError, KeyError, TypeError, RecursionError, OSError) as error:
+                raise InputError(f"{name}: expected a label's entry, found something else ({error!r:.200})") from None
             self._known[name] = LabelVersion(number, folder, meta_from_json(meta, name))
         return self._known[name]
 

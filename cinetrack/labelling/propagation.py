@@ -17,6 +17,7 @@ from cinetrack.errors import InputError
 from cinetrack.labelling.given_prompts import GivenPrompt
 from cinetrack.labelling.index_masks import indexed
 from cinetrack.labelling.segmenters import Segmenter
+from cinetrack.sequence.cine_sequence import Spacing
 from cinetrack.tracking import Chain, MaskPrompt, Prompt, StepResult, TrackingSession
 
 CHECKPOINTS = 8  # at most; their distance doubles when there are more
@@ -72,6 +73,7 @@ def propagate(
     chain: Chain,
     segmenter: Segmenter,
     frames: Sequence[np.ndarray],
+    spacing_mm: Spacing,
     prompts: Sequence[GivenPrompt],
     checkpoints: Checkpoints | None = None,
     resume_before: int = 0,
@@ -80,6 +82,7 @@ def propagate(
 
     Args:
         frames: (H, W) each, read one at a time.
+        spacing_mm: (row, column), as `Chain.start` takes it.
         prompts: at least one on frame 0, in any order; of several of one object on one frame all are given, in turn.
         checkpoints: filled on the way.
         resume_before: first frame whose prompts changed since `checkpoints` were filled; frames from some
@@ -96,7 +99,7 @@ def propagate(
     if start is None:
         if checkpoints is not None:
             checkpoints.before(0)
-        state = _Objects.start(chain, segmenter, frames[0], by_frame[0])
+        state = _Objects.start(chain, segmenter, frames[0], spacing_mm, by_frame[0])
         yield state.frame(0, count)
         first = 1
     else:
@@ -136,9 +139,16 @@ class _Objects:
         self.given: dict[int, np.ndarray] = {}
 
     @classmethod
-    def start(cls, chain: Chain, segmenter: Segmenter, frame: np.ndarray, prompts: list[GivenPrompt]) -> _Objects:
+    def start(
+        cls,
+        chain: Chain,
+        segmenter: Segmenter,
+        frame: np.ndarray,
+        spacing_mm: Spacing,
+        prompts: list[GivenPrompt],
+    ) -> _Objects:
         first, *rest = prompts
-        session = chain.start(frame, tracker_prompt(first.prompt, segmenter, frame, lambda: None))
+        session = chain.start(frame, tracker_prompt(first.prompt, segmenter, frame, lambda: None), spacing_mm)
         objects = cls(segmenter, session, [first.object_number])
         objects._note(first)
         for given in rest:

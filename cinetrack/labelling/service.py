@@ -33,6 +33,7 @@ from cinetrack.labelling.work_queue import WorkQueue
 from cinetrack.labelling.workspace import Draft, Workspace
 from cinetrack.pipeline.model import Model
 from cinetrack.sequence import CaseFiles
+from cinetrack.sequence.image_files import open_series
 from cinetrack.tracking import BoxPrompt
 
 logger = logging.getLogger(__name__)
@@ -276,6 +277,10 @@ def _restore_track(workspace: Workspace, propagated: tuple[bytes, bytes], where:
         path = Path(folder) / "propagated.mha"
         path.write_bytes(propagated[0])
         try:
+            stored = open_series(path)
+            # A store is others' data: what it holds is compared before it is inflated, and names no file here.
+            if stored.shape != workspace.frames.shape or stored.data_path != path:
+                raise InputError(f"{where}: expected masks of {workspace.frames.shape} frames, found {stored.shape}")
             masks = FrameSpool(path)
             workspace.restore_track(masks, scores_from_json(propagated[1], f"{where}/propagated_scores.json"))
             masks.close()

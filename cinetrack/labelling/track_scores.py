@@ -35,7 +35,7 @@ def scores_from_json(data: bytes, name: str) -> list[tuple[tuple[float, ...], tu
         document = json.loads(data)
         pairs = zip(document["object_score"], document["predicted_iou"], strict=True)
         return [(_floats(scores), _floats(ious)) for scores, ious in pairs]
-    except (ValueError, KeyError, TypeError, RecursionError) as error:
+    except (ValueError, KeyError, TypeError, RecursionError, OverflowError) as error:
         raise InputError(f"{name}: expected scores of every frame, found something else ({error!r:.80})") from None
 
 

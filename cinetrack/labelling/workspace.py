@@ -198,7 +198,13 @@ class Workspace:
         track.done = self._valid_frames()
         track.prompts = prompts
         steps = propagate(
-            self._chain, self._segmenter, self.frames, prompts, track.checkpoints, resume_before=track.done
+            self._chain,
+            self._segmenter,
+            self.frames,
+            self.frames.geometry.spacing_mm,
+            prompts,
+            track.checkpoints,
+            resume_before=track.done,
         )
         del track.scores[track.done :]
         while not self.cancelled.is_set():

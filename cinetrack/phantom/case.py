@@ -36,11 +36,12 @@ class PreparedCase:
     breathing: BreathingCurve
     scanner: Scanner
     through_plane_mm: np.ndarray  # (T,)
+    start_s: float = 0.0  # of the first frame; planes that are imaged in turns begin one after the other
 
     def frame_times_s(self) -> np.ndarray:
         """Instant that each frame's masks show: the middle of its acquisition, (T,)."""
         share = self.parameters.acquisition.acquisition_share
-        return (np.arange(self.parameters.frames) + 0.5 * share) / self.parameters.frame_rate_hz
+        return self.start_s + (np.arange(self.parameters.frames) + 0.5 * share) / self.parameters.frame_rate_hz
 
     def target_path_px(self) -> np.ndarray:
         """Where the target's centre is on each frame, (T, 2) of (row, column) in px of the view, before mirroring."""

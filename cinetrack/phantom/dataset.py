@@ -21,7 +21,7 @@ from cinetrack.runs.outputs import check_output_folder
 from cinetrack.runs.processes import process_pool
 from cinetrack.sequence import CineSequence
 from cinetrack.sequence.atomic_write import write_text_atomically
-from cinetrack.sequence.drafts import draft_folder
+from cinetrack.sequence.drafts import draft_folder, remove_dead_drafts
 from cinetrack.sequence.json_files import read_json
 from cinetrack.sequence.trackrad_dataset import write_case
 
@@ -84,7 +84,7 @@ def case_description(
         "format": FORMAT_VERSION,
         "seed": seed,
         "case": number,
-        "asked_for": _asked_for(request, labelled),
+        "asked_for": asked_for(request, labelled),
         "spacing_mm": SPACING_MM,
         **dataclasses.asdict(case.parameters),
         "displacement_mm": [[round(float(v) * SPACING_MM, 3) for v in step] for step in case.displacement_px],
@@ -92,7 +92,7 @@ def case_description(
     }
 
 
-def _asked_for(request: PhantomRequest, labelled: bool) -> dict[str, Any]:
+def asked_for(request: PhantomRequest, labelled: bool) -> dict[str, Any]:
     """All that decides a case beside seed and number, of values that json knows."""
     values: dict[str, Any] = json.loads(json.dumps(dataclasses.asdict(request)))
     return {**values, "labelled": labelled}
@@ -102,9 +102,10 @@ def _written_before(root: Path, seed: int, request: PhantomRequest, labelled: bo
     folder = root / case_id(seed, number)
     if not folder.exists():
         return None
+    remove_dead_drafts(folder)  # of a run that was killed just after it
     path = folder / PARAMETERS_FILE
     found = read_json(path) if path.exists() else None
-    wanted = {"format": FORMAT_VERSION, "seed": seed, "case": number, "asked_for": _asked_for(request, labelled)}
+    wanted = {"format": FORMAT_VERSION, "seed": seed, "case": number, "asked_for": asked_for(request, labelled)}
     if not isinstance(found, dict) or any(found.get(key) != value for key, value in wanted.items()):
         raise InputError(
             f"{folder}: expected no such case yet, or one that was made with the same settings, found one of others; "

@@ -150,7 +150,7 @@ class AcquisitionParameters(Ranged):
 
 @dataclass(frozen=True)
 class CaseParameters(Ranged):
-    """One case. `plane` is right, middle or left of the body; "random" where anatomy is left behind."""
+    """One case. `plane` is right, middle or left of the body, or coronal; "random" where anatomy is left behind."""
 
     difficulty: str
     region: str

@@ -1,1 +1,1 @@
-"""Track, refine, fill holes: the method end to end, over one case, a dataset or the platform's container."""
+"""Track, refine, fill holes: the method end to end, over one case or in the platform's container."""

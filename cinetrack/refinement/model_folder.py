@@ -16,12 +16,14 @@ from typing import Any
 import torch
 from torch import nn
 
+from cinetrack.bundle.build_limit import BuildLimit
 from cinetrack.bundle.finite_weights import check_weights
 from cinetrack.bundle.model_json import read_model_json
 from cinetrack.bundle.safe_weights import load_weights
 from cinetrack.errors import BundleError
 from cinetrack.refinement.network import build_network, lay_out_for_cpu, load_state
 from cinetrack.refinement.nnunet import ConfigurationManager, LabelManager, PlansManager
+from cinetrack.refinement.plan_checks import check_plans
 
 
 @dataclass(frozen=True, eq=False)
@@ -32,6 +34,7 @@ class NnunetModel:
         plans, configuration, labels, dataset_json: nnU-Net's own, which its preprocessing and export take.
         networks: one a fold, on the device, in evaluation mode.
         mirror_axes: of the image (0: rows, 1: columns), along which training mirrored it; may be empty.
+        source: the checkpoint, or the folder of several, to be named where the networks do not work.
     """
 
     plans: PlansManager
@@ -40,6 +43,7 @@ class NnunetModel:
     dataset_json: dict[str, Any]
     networks: tuple[nn.Module, ...]
     mirror_axes: tuple[int, ...]
+    source: Path
 
     @property
     def reads_spacing(self) -> bool:
@@ -68,8 +72,10 @@ def load_model_folder(
     checkpoints = [read_checkpoint(path) for path in paths]
     # As nnU-Net does, the first fold speaks for all.
     configuration_name = checkpoints[0]["init_args"].get("configuration")
-    mirror_axes = tuple(checkpoints[0].get("inference_allowed_mirroring_axes") or ())
-    if not set(mirror_axes) <= {0, 1}:
+    if not isinstance(configuration_name, str):
+        raise BundleError(f"{paths[0]}: expected the name of a configuration, found {configuration_name!r}")
+    mirror_axes = checkpoints[0].get("inference_allowed_mirroring_axes") or ()
+    if not isinstance(mirror_axes, (tuple, list)) or any(axis not in (0, 1) for axis in mirror_axes):
         raise BundleError(f"{paths[0]}: expected mirroring along axes 0 and 1 of a 2D image, found {mirror_axes}")
 
     with _blaming(dataset_path):
@@ -83,6 +89,7 @@ def load_model_folder(
         plans = PlansManager(plans_json)
         configuration = plans.get_configuration(configuration_name)
         _check_configuration(plans_path, configuration_name, configuration)
+        check_plans(plans_path, plans, configuration, input_channels)
         label_manager_class = plans.label_manager_class
     with _blaming(dataset_path):
         labels = label_manager_class(dataset_json["labels"], dataset_json.get("regions_class_order"))
@@ -90,13 +97,14 @@ def load_model_folder(
 
     networks = []
     for path, content in zip(paths, checkpoints):
-        with _blaming(plans_path):
+        with _blaming(plans_path), BuildLimit(plans_path, content["network_weights"]):
             network = build_network(configuration, input_channels, outputs, plans_path)
         load_state(network, content["network_weights"], path)
         if device.type == "cpu":
             network = lay_out_for_cpu(network)
         networks.append(network.to(device).eval().requires_grad_(False))
-    return NnunetModel(plans, configuration, labels, dataset_json, tuple(networks), mirror_axes)
+    source = paths[0] if len(paths) == 1 else folder
+    return NnunetModel(plans, configuration, labels, dataset_json, tuple(networks), tuple(mirror_axes), source)
 
 
 def _check_configuration(path: Path, name: str, configuration: ConfigurationManager) -> None:
@@ -107,8 +115,6 @@ def _check_configuration(path: Path, name: str, configuration: ConfigurationMana
         raise BundleError(
             f"{path}: expected a model of one stage, found {name!r} after stage {configuration.previous_stage_name!r}"
         )
-    if configuration.preprocessor_class is None:
-        raise BundleError(f"{path}: expected a preprocessor of nnU-Net, found {configuration.preprocessor_name!r}")
 
 
 def read_checkpoint(path: Path) -> dict[str, Any]:

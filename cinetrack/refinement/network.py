@@ -14,6 +14,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from cinetrack.bundle.build_limit import check_settings
 from cinetrack.errors import BundleError
 from cinetrack.refinement.nnunet import ConfigurationManager, get_network_from_plans, unet
 
@@ -28,10 +29,11 @@ def build_network(configuration: ConfigurationManager, inputs: int, outputs: int
         inputs, outputs: numbers of channels.
         plans_path: the file to name where the plans cannot be followed.
     Raises:
-        BundleError: the plans name a class outside the allowed packages.
+        BundleError: the plans name a class outside the allowed packages, or numbers that no network has.
     """
     architecture = configuration.configuration["architecture"]
     arguments, imported = architecture["arch_kwargs"], architecture["_kw_requires_import"]
+    check_settings(arguments, plans_path, "arch_kwargs")
     network_class = _locate(architecture["network_class_name"], ARCHITECTURES, plans_path)
     for key in imported:
         if arguments[key] is not None:
@@ -62,7 +64,7 @@ def lay_out_for_cpu(network: nn.Module) -> nn.Module:
     torch's instance normalisation would undo this at every layer, so it is replaced.
     """
     _replace_instance_norm(network)
-    return network.to(memory_format=torch.channels_last)
+    return network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch's stub lacks it
 
 
 class ChannelsLastInstanceNorm(nn.Module):
@@ -75,7 +77,7 @@ class ChannelsLastInstanceNorm(nn.Module):
     def forward(self, x_bchw: torch.Tensor) -> torch.Tensor:
         """Normalise each channel of each image."""
         if len(x_bchw) > 1:
-            return torch.cat([self(x) for x in x_bchw.split(1)])
+            return torch.cat([self(x_bchw[n : n + 1]) for n in range(len(x_bchw))])
         # Two passes, both with torch's cascading sums: batch_norm's own channels-last statistics run through 150,000
         # pixels in plain float32, and that error is five times larger in the paper's network's logits.
         x_bchw = x_bchw.float()  # under autocast convolutions give half the digits

@@ -19,6 +19,7 @@ from cinetrack.refinement.nnunet import convert_predicted_logits_to_segmentation
 from cinetrack.refinement.sliding_window import SlidingWindow
 from cinetrack.refinement.window import FrameWindow
 from cinetrack.sequence.cine_sequence import Spacing
+from cinetrack.tracking.finite import all_finite, not_finite
 
 # nnU-Net sees every image as a volume; to a 2D one it gives a slice thickness that no resampling will touch.
 SLICE_SPACING = 999.0
@@ -39,7 +40,7 @@ class Refiner:
         """Use `Refiner.load`."""
         self.window = window
         self.precision = precision
-        self._model = model
+        self.model = model
         self._sliding_window = sliding_window
         self._preprocessor = model.configuration.preprocessor_class(verbose=False)
 
@@ -75,6 +76,12 @@ class Refiner:
         if not 0 < tile_step_size <= 1:
             raise InputError(f"refiner: expected a tile step size above 0 and at most 1, found {tile_step_size}")
         model = load_model_folder(model_folder, folds, checkpoint, 2 * window, device)
+        step_px = tile_step_size * min(model.configuration.patch_size)
+        if step_px < 1:  # there would be no end to the tiles
+            raise InputError(
+                f"refiner: expected a tile step size of a pixel or more, found {tile_step_size} of {model_folder}'s "
+                f"patch {list(model.configuration.patch_size)}"
+            )
         sliding_window = SlidingWindow(
             model.networks,
             tuple(model.configuration.patch_size),
@@ -120,19 +127,21 @@ class Refiner:
         """
         _, probabilities = self._predict(channels, spacing_mm, with_probabilities=True)
         assert probabilities is not None
-        return probabilities.max(axis=0) if self._model.labels.has_regions else 1 - probabilities[0]
+        return probabilities.max(axis=0) if self.model.labels.has_regions else 1 - probabilities[0]
 
     def _predict(
         self, channels: np.ndarray, spacing_mm: Spacing, with_probabilities: bool = False
     ) -> tuple[np.ndarray, np.ndarray | None]:
         """(H, W) labels, and the (K, H, W) probabilities that they are taken from."""
-        model = self._model
+        model = self.model
         spacing = spacing_mm if model.reads_spacing else (1.0, 1.0)
         properties = {"spacing": (SLICE_SPACING, *spacing)}
         data, _, properties = self._preprocessor.run_case_npy(
             channels[:, None], None, properties, model.plans, model.configuration, model.dataset_json
         )
         logits = self._sliding_window.logits(torch.from_numpy(data))
+        if not all_finite([logits]):
+            raise not_finite("nnU-Net refiner", model.source)
         predicted = convert_predicted_logits_to_segmentation_with_correct_shape(
             logits,
             model.plans,

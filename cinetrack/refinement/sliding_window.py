@@ -85,11 +85,12 @@ class SlidingWindow:
         padded, back = pad_nd_image(image_cdhw, self._patch_size, "constant", {"value": 0}, return_slicer=True)
         padded = padded.to(self._device)
         grid = self._grid_for(tuple(padded.shape[1:]))
-        total = None
-        for network in self._networks:
-            logits = self._predict(network, padded, grid, dtype, sums)[(slice(None), *back[1:])].cpu()
-            total = logits if total is None else total.add_(logits)
-        return total.div_(len(self._networks)) if len(self._networks) > 1 else total
+        of_networks = (self._predict(network, padded, grid, dtype, sums) for network in self._networks)
+        logits = [found[(slice(None), *back[1:])].cpu() for found in of_networks]
+        total = logits[0]
+        for more in logits[1:]:
+            total = total.add_(more)
+        return total.div_(len(logits)) if len(logits) > 1 else total
 
     def _predict(
         self,
@@ -105,6 +106,7 @@ class SlidingWindow:
                 if total is None:
                     total = torch.zeros((logits.shape[0], *image.shape[1:]), dtype=sums, device=self._device)
                 total[:, number, rows, columns] += logits.mul_(self._gaussian)
+        assert total is not None, "an image has at least one tile"
         return total.div_(grid.weight_dhw)
 
     def _tile_logits(

@@ -39,7 +39,7 @@ from cinetrack.runs.jobs import run_jobs, unfinished
 from cinetrack.runs.prediction import PendingCase, PredictionJob
 from cinetrack.runs.progress import Progress
 from cinetrack.sequence import CaseFiles
-from cinetrack.sequence.drafts import draft_folder
+from cinetrack.sequence.drafts import draft_folder, remove_dead_drafts
 
 TRACKER_ALONE, POOLED = "tracker", "all_folds"
 
@@ -92,7 +92,7 @@ def plan_validations(
     models: Path,
     datasets: Sequence[Path],
     candidates: Sequence[RefinerSettings],
-    folds: Sequence[int] | None = None,
+    folds: Sequence[int | str] | None = None,
     trackers: Sequence[str] | None = None,
 ) -> list[Validation]:
     """What there is to run: for each tracker and fold the tracker alone, then every candidate.
@@ -126,7 +126,7 @@ def plan_validations(
         raise InputError(f"--model: expected names of {', '.join(names)}, found {unknown[0]}")
     planned = []
     for tracker in dict.fromkeys(trackers or names):
-        for fold in dict.fromkeys(folds or trained):
+        for fold in (fold for fold in trained if folds is None or fold in folds):
             check_unseen(models / f"fold_{fold}", held_out[fold])
             of_fold = tuple(case for case in cases if case.patient_id in held_out[fold])
             planned += [Validation(tracker, fold, of_fold, settings) for settings in (None, *candidates)]
@@ -152,14 +152,14 @@ class TrackerBundles:
             names = ", ".join(case.case_id for case in validation.cases)
             raise InputError(f"fold {validation.fold}: expected {names} to be prepared with one bundle, found several")
         (wanted,) = fingerprints
-        folder = records[0].get("bundle_folder")
+        folder = records[0].get("bundle_folder")  # older records do not have it
         if wanted not in self._found and folder is not None and Path(folder).is_dir():
             bundle = open_bundle(Path(folder))
             self._found[bundle.fingerprint] = bundle
         if wanted not in self._found:
             raise InputError(
                 f"--bundle: expected the bundle {records[0]['bundle']} with which {validation.tracker} was prepared, "
-                f"found it neither there nor in {folder}"
+                f"found it neither there nor where it was then ({folder or 'not noted'})"
             )
         return self._found[wanted]
 
@@ -193,6 +193,7 @@ def predict(
     ]
     pending = unfinished(jobs)
     if not pending:
+        remove_dead_drafts(folder / "bundle")  # of a run that was killed after its last case
         return []
     with draft_folder(folder / "bundle") as draft, _ready(validation, tracker, model_folder, draft, device) as model:
         named = dataclasses.replace(model.bundle, name=validation.name, fingerprint=digest)
@@ -275,8 +276,9 @@ def rank_candidates(scores: Mapping[Validation, MetricsFile]) -> list[Candidate]
     gains: dict[RefinerSettings, dict[str, dict[str, float]]] = {}
     for validation, metrics in scores.items():
         if validation.settings is not None:
-            baseline = baselines[validation.tracker, validation.fold]
-            before, after = (mean_accuracy(found.results.values()) for found in (baseline, metrics))
+            baseline = baselines[validation.tracker, validation.fold].results
+            both = sorted(baseline.keys() & metrics.results.keys())  # a case may have failed with one of the two
+            before, after = (mean_accuracy([rows[case] for case in both]) for rows in (baseline, metrics.results))
             gain = improvement_percent(before, after)
             gains.setdefault(validation.settings, {}).setdefault(validation.tracker, {})[str(validation.fold)] = gain
     ranked = []

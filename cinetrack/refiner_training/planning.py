@@ -29,6 +29,8 @@ from cinetrack.sequence.json_files import read_json
 
 CONFIGURATION = "2d"
 PAPER_PLANS, SMALL_PLANS = "nnUNetPlans", "cinetrackSmallPlans"
+# nnU-Net's deep supervision gives the lowest resolution no weight; with two stages there is no other.
+FEWEST_STAGES = 3
 # nnU-Net's 100 million pixels take 8 GB for ten channels. The z-score does not use these statistics at all.
 FINGERPRINT_PIXELS = 100_000
 
@@ -46,8 +48,11 @@ class SmallNetwork:
     patch_size: tuple[int, int] = (256, 256)
 
     def __post_init__(self) -> None:
-        if len(self.features) < 2 or min(self.features) < 1:
-            raise InputError(f"--features: expected two or more positive numbers, found {list(self.features)}")
+        if len(self.features) < FEWEST_STAGES or min(self.features) < 1:
+            raise InputError(
+                f"--features: expected {FEWEST_STAGES} or more positive numbers, one a stage, found "
+                f"{' '.join(map(str, self.features)) or 'none'}"
+            )
         step = 2 ** (len(self.features) - 1)
         if any(side < 4 * step or side % step for side in self.patch_size):
             raise InputError(

@@ -31,6 +31,7 @@ from cinetrack.runs.failure import Failure
 from cinetrack.runs.jobs import OtherModelError
 from cinetrack.sequence import CaseFiles
 from cinetrack.sequence.atomic_write import atomic_folder, write_text_atomically
+from cinetrack.sequence.image_files import image_facts
 from cinetrack.sequence.intensity import min_max_8bit
 from cinetrack.sequence.json_files import read_json
 from cinetrack.sequence.trackrad_dataset import check_each_once
@@ -151,9 +152,11 @@ def is_prepared(raw: Path, case: CaseFiles, source: MaskSource, fingerprint: str
 def prepare_case(raw: Path, case: CaseFiles, source: MaskSource, model: Model, settings: MaskSettings) -> None:
     """Track a case and write its frames, labels and masks, the record last. Raises InputError naming a bad file."""
     loaded = case.read_case()
-    frames, labels = loaded.case.sequence.frames, case.read_labels()
-    if labels.shape != frames.shape:
-        raise InputError(f"{case.labels_path}: expected labels of shape {frames.shape}, found {labels.shape}")
+    frames = loaded.case.sequence.frames
+    shape, _ = image_facts(case.labels_file(), "a mask")
+    if shape != frames.shape:  # from the header: what does not belong here is not inflated
+        raise InputError(f"{case.labels_path}: expected labels of shape {frames.shape}, found {shape}")
+    labels = case.read_labels()
     record_path = _record_path(raw, source.name, case.case_id)
     if settings.region_px is None:
         shown = track_whole(loaded.case, model.chain).masks

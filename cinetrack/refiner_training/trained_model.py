@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 import json
-import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from cinetrack.bundle import Bundle
 from cinetrack.bundle.assembly import NnunetStage, create_bundle
+from cinetrack.bundle.checkpoint_file import save_checkpoint
 from cinetrack.errors import BundleError, InputError
 from cinetrack.refinement.model_folder import read_checkpoint
 from cinetrack.refinement.settings import REGION_KEY, NnunetSettings
+from cinetrack.sequence.drafts import draft_folder
 from cinetrack.sequence.json_files import read_json
 from cinetrack.tracking.evidence.nnunet import NnunetSourceSettings
 from cinetrack.tracking.postprocessing.nnunet_redraw import NnunetRedrawSettings
@@ -110,7 +109,7 @@ def export_model(model_folder: Path, folds: Sequence[int | str], checkpoint: str
         slim["trainer_name"] = TRAINER_NAME
         slim["init_args"] = {key: content["init_args"].get(key) for key in ("configuration", "fold")}
         (target / f"fold_{fold}").mkdir()
-        torch.save(slim, target / f"fold_{fold}" / checkpoint)
+        save_checkpoint(slim, target / f"fold_{fold}" / checkpoint)
 
 
 def bundle_refiner(
@@ -129,8 +128,8 @@ def bundle_refiner(
         InputError: as `create_bundle`, or there is no trained model.
     """
     stage = settings.stage(folds, view_of(model_folder))
-    with tempfile.TemporaryDirectory() as temporary:
-        exported = Path(temporary) / "model"
+    with draft_folder(output) as draft:
+        exported = draft / "model"
         export_model(model_folder, folds, settings.checkpoint, exported)
         try:
             return create_bundle(

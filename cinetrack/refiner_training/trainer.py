@@ -6,19 +6,26 @@ polynomial decay, deep supervision, its augmentation.
 
 from __future__ import annotations
 
-import os
 import sys
 from pathlib import Path
 from time import time
 from typing import Any
 
+import numpy as np
 import torch
 
+from cinetrack.bundle.checkpoint_file import checkpoint_file
+from cinetrack.bundle.finite_weights import check_weights
+from cinetrack.bundle.safe_weights import code_refused
+from cinetrack.errors import InputError
 from cinetrack.refiner_training.dataset_folders import patients_of, read_samples
 from cinetrack.refiner_training.nnunet import SpatialTransform, nnUNetTrainer
 from cinetrack.refiner_training.pretrained import pretraining_patients
 from cinetrack.refiner_training.trained_patients import write_trained_patients
 from cinetrack.refiner_training.training_settings import TrainingSettings
+
+# The scale halves with each: from nnU-Net's first one, 65536, to 1 in sixteen steps.
+MOST_SKIPPED_STEPS = 20
 
 
 class nnUNetTrainerCineTrack(nnUNetTrainer):  # nnU-Net names the results' folder after the class
@@ -40,6 +47,7 @@ class nnUNetTrainerCineTrack(nnUNetTrainer):  # nnU-Net names the results' folde
         self.initial_lr = settings.learning_rate
         self.oversample_foreground_percent = settings.foreground_share
         self.save_every = settings.save_every
+        self._without_loss = 0  # training steps one after the other
         self._validates = settings.validate
         self._pretrained = settings.pretrained
         self._began: tuple[int, float] | None = None  # first epoch of this run, and when
@@ -73,8 +81,46 @@ class nnUNetTrainerCineTrack(nnUNetTrainer):  # nnU-Net names the results' folde
         """Under another name first: a run that is killed while it writes goes on from the checkpoint before."""
         if self.local_rank != 0 or self.disable_checkpointing:
             return
-        super().save_checkpoint(f"{filename}.part")
-        os.replace(f"{filename}.part", filename)
+        check_weights(self.network.state_dict(), Path(filename))
+        with checkpoint_file(Path(filename)) as file:
+            super().save_checkpoint(file)  # nnU-Net hands it on to torch.save, which takes an open file as well
+
+    def load_checkpoint(self, filename_or_checkpoint: Any) -> None:
+        """nnU-Net's, whose torch.load would otherwise run whatever code the file carries."""
+        with code_refused():
+            super().load_checkpoint(filename_or_checkpoint)
+
+    def train_step(self, batch: dict[str, Any]) -> dict[str, Any]:
+        """nnU-Net's; a loss that is no number ends the training, as no later one would be."""
+        outcome = super().train_step(batch)
+        if np.isfinite(outcome["loss"]).all():
+            self._without_loss = 0
+            return outcome
+        # A gradient scaler skips such a step and lowers its scale; without one the weights are NaN from here on.
+        self._without_loss += 1
+        if self.grad_scaler is None or self._without_loss >= MOST_SKIPPED_STEPS:
+            raise self._diverged("training", outcome["loss"])
+        return outcome
+
+    def on_train_epoch_end(self, train_outputs: list[dict[str, Any]]) -> None:
+        """nnU-Net's, whose mean is that of the steps that were not skipped."""
+        taken = [output for output in train_outputs if np.isfinite(output["loss"]).all()]
+        if not taken:
+            raise self._diverged("training", train_outputs[-1]["loss"])
+        super().on_train_epoch_end(train_outputs if self.is_ddp else taken)  # its processes count on equal numbers
+
+    def on_validation_epoch_end(self, val_outputs: list[dict[str, Any]]) -> None:
+        """nnU-Net's; a validation loss that is no number ends the training as well."""
+        super().on_validation_epoch_end(val_outputs)
+        loss = self.logger.get_value("val_losses", step=-1)
+        if not np.isfinite(loss):
+            raise self._diverged("validation", loss)
+
+    def _diverged(self, kind: str, loss: Any) -> InputError:
+        return InputError(
+            f"{self.output_folder}: expected a finite loss, found a {kind} loss of {float(np.mean(loss))} in epoch "
+            f"{self.current_epoch + 1}; lower --learning-rate, or plan another network"
+        )
 
     def perform_actual_validation(self, save_probabilities: bool = False) -> None:
         """nnU-Net's prediction of every validation sample, where asked for."""

@@ -6,7 +6,9 @@ import contextlib
 import io
 import multiprocessing
 import os
-from collections.abc import Mapping, Sequence
+import sys
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from multiprocessing.connection import wait
 from pathlib import Path
@@ -14,18 +16,22 @@ from typing import Any
 
 import torch
 
+from cinetrack.bundle.checkpoint_file import save_checkpoint
+from cinetrack.bundle.safe_weights import load_network
 from cinetrack.errors import InputError
 from cinetrack.refiner_training.dataset_folders import DatasetFolders, environment, patients_of, read_samples
-from cinetrack.refiner_training.nnunet import run_training
+from cinetrack.refiner_training.nnunet import PlansManager, run_training
 from cinetrack.refiner_training.patient_folds import check_splits
-from cinetrack.refiner_training.planning import CONFIGURATION, find_plans
+from cinetrack.refiner_training.planning import CONFIGURATION, FEWEST_STAGES, find_plans
 from cinetrack.refiner_training.pretrained import check_pretrained
+from cinetrack.refiner_training.stored_properties import check_properties
 from cinetrack.refiner_training.trained_patients import FILE_NAME as TRAINED_PATIENTS
 from cinetrack.refiner_training.trained_patients import check_unseen
 from cinetrack.refiner_training.training_settings import TRAINER, TrainingSettings
 from cinetrack.runs.processes import die_with_parent, forks_die_with_this_process
 from cinetrack.sequence.json_files import read_json
 
+CONTINUED = tuple(f"checkpoint_{name}.pth" for name in ("final", "latest", "best"))  # which nnU-Net takes, in order
 Fold = int | str  # a number, or "all" for one model of every case
 
 
@@ -60,7 +66,7 @@ def model_folder(folders: DatasetFolders, plans: str) -> Path:
 
 def check_run(run: TrainingRun, folds: Sequence[Fold]) -> None:
     """Raise InputError where training could not start or would mix patients."""
-    find_plans(run.folders, run.plans)
+    samples = run.folders.preprocessed / _check_plans(run)
     path = run.folders.preprocessed / "splits_final.json"
     splits = read_json(path)
     patient_of = patients_of(read_samples(run.folders.preprocessed))
@@ -80,12 +86,31 @@ def check_run(run: TrainingRun, folds: Sequence[Fold]) -> None:
         count = torch.cuda.device_count() if torch.cuda.is_available() else 0
         if count < run.gpus:
             raise InputError(f"--gpus: expected at most the {count} GPUs of this machine, found {run.gpus}")
+    check_properties(samples)
     for fold in folds:
         folder = run.fold_folder(fold)
         if not run.resume and _has_checkpoint(folder):
             raise InputError(f"{folder}: expected no checkpoint, or --continue to go on from it, found some")
         if run.resume and fold != "all" and (folder / TRAINED_PATIENTS).exists():
             check_unseen(folder, _held_out(splits, patient_of, fold))
+
+
+def _check_plans(run: TrainingRun) -> str:
+    """The folder's name of the samples that were preprocessed by the plans. Raises InputError for unusable plans."""
+    path = run.folders.preprocessed / f"{find_plans(run.folders, run.plans)}.json"
+    content = read_json(path)
+    try:
+        configuration = PlansManager(content).get_configuration(CONFIGURATION)
+        stages = int(configuration.configuration["architecture"]["arch_kwargs"].get("n_stages", FEWEST_STAGES))
+        samples = str(configuration.data_identifier)
+    except Exception as error:  # nnU-Net just looks up what is not there
+        raise InputError(f"{path}: expected plans of nnU-Net, found {type(error).__name__}: {error}") from None
+    if stages < FEWEST_STAGES:
+        raise InputError(
+            f"{path}: expected a network of {FEWEST_STAGES} stages or more, found {stages}; plan again with as many "
+            "--features"
+        )
+    return samples
 
 
 def fold_settings(run: TrainingRun, fold: Fold, given: Mapping[str, Any]) -> TrainingSettings:
@@ -95,8 +120,14 @@ def fold_settings(run: TrainingRun, fold: Fold, given: Mapping[str, Any]) -> Tra
 
 
 def check_start(run: TrainingRun, fold: Fold, settings: TrainingSettings) -> None:
-    """Raise InputError or BundleError where a fold cannot start from the weights that its settings name."""
+    """Raise InputError or BundleError where a fold cannot go on, or start from the weights that its settings name.
+
+    Both are read here without running code that they may carry; nnU-Net would run it.
+    """
     folder = run.fold_folder(fold)
+    latest = next((folder / name for name in CONTINUED if (folder / name).exists()), None)
+    if latest is not None:
+        load_network(latest, "network_weights")
     if _has_checkpoint(folder):
         earlier = TrainingSettings.load(folder)
         if earlier is not None and earlier.pretrained != settings.pretrained:
@@ -130,7 +161,7 @@ def train_fold(run: TrainingRun, fold: Fold, settings: TrainingSettings) -> Path
     if run.device != "cpu":
         torch.set_num_threads(1)  # as nnU-Net does; the GPU does the work
     forks_die_with_this_process()  # nnU-Net's augmentation would wait for this one for ever
-    with environment(variables), contextlib.redirect_stdout(io.StringIO()):
+    with environment(variables), contextlib.redirect_stdout(io.StringIO()), _start(folder, settings, goes_on) as start:
         run_training(
             run.folders.name,
             CONFIGURATION,
@@ -139,7 +170,7 @@ def train_fold(run: TrainingRun, fold: Fold, settings: TrainingSettings) -> Path
             run.plans,
             num_gpus=run.gpus,
             continue_training=goes_on,
-            pretrained_weights=None if goes_on else settings.pretrained,
+            pretrained_weights=start,
             device=torch.device(run.device),
         )
     return final
@@ -179,6 +210,19 @@ def train_folds(
     return failed
 
 
+@contextlib.contextmanager
+def _start(folder: Path, settings: TrainingSettings, goes_on: bool) -> Iterator[str | None]:
+    """The weights to start from, as a file of nothing else: nnU-Net unpickles it, whatever it carries."""
+    if goes_on or settings.pretrained is None:
+        yield None
+        return
+    weights = load_network(Path(settings.pretrained), "network_weights")
+    with tempfile.TemporaryDirectory(dir=folder, prefix=".pretrained.") as temporary:
+        path = Path(temporary) / "weights.pth"
+        save_checkpoint({"network_weights": weights}, path)
+        yield str(path)
+
+
 def _held_out(splits: list[dict[str, list[str]]], patient_of: Mapping[str, str], fold: Fold) -> set[str]:
     """The patients that a fold validates on; none where it trains on all."""
     return set() if fold == "all" else {patient_of[sample] for sample in splits[fold]["val"]}
@@ -190,9 +234,15 @@ def _has_checkpoint(folder: Path) -> bool:
 
 def _train_in_process(run: TrainingRun, fold: Fold, settings: TrainingSettings, gpus: list[str], parent: int) -> None:
     die_with_parent(parent)
+    # As in a process of one fold: a spawned process would spawn nnU-Net's workers, which then outlive it.
+    multiprocessing.set_start_method(None, force=True)
     if gpus:  # before CUDA is first used, so that nnU-Net's device 0 is this fold's own
         os.environ["CUDA_VISIBLE_DEVICES"] = ",".join(gpus)
-    train_fold(run, fold, settings)
+    try:
+        train_fold(run, fold, settings)
+    except InputError as error:
+        print(f"error: fold {fold}: {error}", file=sys.stderr, flush=True)
+        sys.exit(2)
 
 
 def _visible_gpus() -> list[str]:

@@ -23,7 +23,9 @@ from cinetrack.evaluation.dose import d98
 from cinetrack.evaluation.metric_names import ACCURACY, DICE, DISTANCES, millimetre_key
 from cinetrack.evaluation.prediction_folder import read_prediction
 from cinetrack.evaluation.truth import read_observers, read_truth
+from cinetrack.gating.dataset_gating import gated_case
 from cinetrack.report.frame_sheets import frame_sheets, windowed_8bit
+from cinetrack.report.gating_section import gating_section
 from cinetrack.report.outlines import outlines
 from cinetrack.runs.record import PredictionRecord, read_record
 from cinetrack.sequence import CaseFiles
@@ -78,6 +80,11 @@ def case_page(request: PageRequest) -> dict[str, Any]:
         "object_score": record.object_score or None,
         "summary": _summary(masks, first, spacing_mm, record),
     }
+    if request.case is not None and len(masks) > 1:
+        true_masks = series.get("truth")
+        rate = request.case.frame_rate_hz()
+        gated = gated_case(request.case_id, masks, spacing_mm, rate, record.object_score, true_masks)
+        page["gating"] = None if gated is None else gating_section(gated)
     if evaluation is not None:
         observers = list(evaluation.observers.values())
         page |= {

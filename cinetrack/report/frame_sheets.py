@@ -16,6 +16,8 @@ import cv2
 import numpy as np
 from PIL import Image
 
+from cinetrack.sequence.intensity import NumberRange, gain_8bit
+
 TILES_A_SIDE = 5
 BLOCK = 8  # JPEG's: tiles of whole blocks do not bleed into their neighbours
 # (scale, quality) from the best down; the first whose sample fits the budget is taken.
@@ -53,9 +55,15 @@ class FrameSheets:
 
 def windowed_8bit(frames: np.ndarray) -> np.ndarray:
     """Scale (T, H, W) intensities to uint8 between their 0.5th and 99.5th percentile, one window for all frames."""
-    low, high = np.percentile(frames[:: max(1, len(frames) // 16)], [0.5, 99.5])
-    scale = 255.0 / (high - low) if high > low else 0.0
-    return np.clip((frames.astype(np.float32) - low) * scale, 0, 255).astype(np.uint8)
+    sample = frames[:: max(1, len(frames) // 16)]
+    numbers = NumberRange.of(sample)
+    low, high = np.percentile(numbers.values(sample), [0.5, 99.5])
+    scale = gain_8bit(low, high)[0] if high > low else 0.0
+    shown = np.empty(frames.shape, np.uint8)
+    for index, frame in enumerate(frames):
+        with np.errstate(over="ignore"):  # far beyond the window is white
+            shown[index] = np.clip((numbers.values(frame) - low) * scale, 0, 255)
+    return shown
 
 
 def frame_sheets(frames: np.ndarray, budget_bytes: int) -> FrameSheets:

@@ -19,6 +19,7 @@ from cinetrack.report.frame_sheets import windowed_8bit
 from cinetrack.report.outlines import outlines
 from cinetrack.sequence import CineSequence
 from cinetrack.sequence.atomic_write import atomic_path
+from cinetrack.sequence.whole_file import check_film
 
 COLORS = {"truth": (47, 224, 176), "prediction": (255, 138, 61)}  # RGB
 SHORTER_SIDE_PX = 480  # small frames are enlarged to about this
@@ -99,6 +100,7 @@ def _write_mp4(path: Path, sequence: CineSequence, masks: Mapping[str, np.ndarra
         writer.write(cv2.cvtColor(picture, cv2.COLOR_RGB2BGR))
     assert writer is not None  # a sequence has at least one frame
     writer.release()
+    check_film(path, len(sequence))
 
 
 def _write_gif(path: Path, sequence: CineSequence, masks: Mapping[str, np.ndarray]) -> None:

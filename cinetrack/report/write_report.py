@@ -27,7 +27,7 @@ from cinetrack.sequence.atomic_write import write_text_atomically
 IMAGE_BUDGET_BYTES = 50_000_000  # of all cases; a third more as base64, so that 50 cases stay below 100 MB
 MOST_BYTES_A_CASE = 4_000_000
 
-_PAGE, _STYLE, _SCRIPTS = "report.html", "report.css", ("charts.js", "player.js", "dose.js", "report.js")
+_PAGE, _STYLE, _SCRIPTS = "report.html", "report.css", ("charts.js", "player.js", "dose.js", "gate.js", "report.js")
 
 
 def write_report(

@@ -10,7 +10,7 @@ from cinetrack.errors import InputError
 
 def check_output_folder(folder: Path) -> None:
     """Raise InputError where nothing could be written below `folder`. Leaves nothing behind."""
-    existing = next(path for path in (folder, *folder.absolute().parents) if path.exists())
+    existing = _existing(folder)
     if not existing.is_dir():
         raise InputError(f"{folder}: expected a writable output folder, found {existing} to be a file")
     try:
@@ -31,7 +31,8 @@ def check_output_file(path: Path) -> None:
 
 
 def find_temporary_folder(instead: Path | None = None) -> None:
-    """See to it that small temporary files can be made, below `instead` where the system has no folder for them.
+    """See to it that small temporary files can be made, where the system has no folder for them in `instead`, or in the
+    folder in which that will be made.
 
     Raises:
         InputError: there is neither.
@@ -43,4 +44,8 @@ def find_temporary_folder(instead: Path | None = None) -> None:
             raise InputError(
                 "expected a writable folder for temporary files, as TMPDIR or /tmp names it, found none"
             ) from None
-        tempfile.tempdir = str(instead)
+        tempfile.tempdir = str(_existing(instead))
+
+
+def _existing(folder: Path) -> Path:
+    return next(path for path in (folder.absolute(), *folder.absolute().parents) if path.exists())

@@ -80,10 +80,8 @@ def in_processes(
         RuntimeError: a worker was killed.
     """
     workers = min(workers or _cores(), len(items))
-    results: Iterator[Callable[[], Outcome]]
     if workers <= 1:
-        results = ((lambda item=item: work(item)) for item in items)
-        yield from _outcomes(items, results, name_of, on_case)
+        yield from _outcomes(items, (functools.partial(work, item) for item in items), name_of, on_case)
         return
     with process_pool(workers, spawn=False) as pool:
         running = [pool.submit(work, item) for item in items]

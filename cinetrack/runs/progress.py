@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from time import monotonic
-from typing import TextIO
+from typing import Any, TextIO
 
 from tqdm import tqdm
 
@@ -22,7 +22,7 @@ class Progress:
     def __init__(self, unit: str = "case", stream: TextIO | None = None) -> None:
         self._unit = unit
         self._stream = stream or sys.stderr
-        self._bar: tqdm | None = None
+        self._bar: tqdm[Any] | None = None
         self._last_line = monotonic()
 
     def __enter__(self) -> Progress:

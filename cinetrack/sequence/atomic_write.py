@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from cinetrack.sequence.drafts import draft_file, draft_folder
+from cinetrack.sequence.whole_file import flush_to_disk
 
 
 @contextmanager
@@ -16,9 +17,13 @@ def atomic_path(target: Path) -> Iterator[Path]:
 
     Parent folders are made, and what killed processes left of earlier tries is removed. Leaves `target` as it was when
     the block raises.
+
+    Raises:
+        OSError: what was written is empty, or does not fit on the disk.
     """
     with draft_file(target) as temporary:
         yield temporary
+        flush_to_disk(temporary)
         # Drafts are private; an output is for whoever may read the folder.
         temporary.chmod(0o666 & ~_umask())
         os.replace(temporary, target)

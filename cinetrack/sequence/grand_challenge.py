@@ -11,6 +11,7 @@ from cinetrack.errors import InputError
 from cinetrack.sequence.cine_sequence import CineSequence, TrackingCase
 from cinetrack.sequence.image_files import ImageGeometry, only_series_in, read_first_mask, read_series, write_masks
 from cinetrack.sequence.json_files import read_positive_number, read_word
+from cinetrack.sequence.reading import input_errors
 
 SERIES_FOLDER = Path("images/mri-linacs")
 TARGET_FOLDER = Path("images/mri-linac-target")
@@ -36,10 +37,11 @@ def read_input_folder(folder: Path) -> LoadedCase:
     Raises:
         InputError: names the file or folder that is missing or unusable.
     """
-    if not folder.is_dir():
-        raise InputError(f"{folder}: expected the input folder, found none")
-    series_path = only_series_in(folder / SERIES_FOLDER)
-    target_path = only_series_in(folder / TARGET_FOLDER)
+    with input_errors(folder, "the input folder"):
+        if not folder.is_dir():
+            raise InputError(f"{folder}: expected the input folder, found none")
+        series_path = only_series_in(folder / SERIES_FOLDER)
+        target_path = only_series_in(folder / TARGET_FOLDER)
     frame_rate_hz = read_positive_number(folder / "frame-rate.json", "Hz")
     field_strength_t = read_positive_number(folder / "b-field-strength.json", "T")
     region = read_word(folder / "scanned-region.json", "scanned region")

@@ -14,9 +14,11 @@ import SimpleITK as sitk
 
 from cinetrack.errors import InputError
 from cinetrack.sequence.atomic_write import atomic_path
-from cinetrack.sequence.image_formats import IMAGE_SUFFIXES, ImageFile, open_image
+from cinetrack.sequence.image_formats import IMAGE_SUFFIXES, ImageFile, images_among, is_read, open_image
 from cinetrack.sequence.image_geometry import ImageGeometry
 from cinetrack.sequence.intensity import finite_frame
+from cinetrack.sequence.reading import input_errors
+from cinetrack.sequence.whole_file import not_whole
 
 __all__ = [
     "IMAGE_SUFFIXES", "ImageGeometry", "check_first_frame", "image_facts", "only_series_in", "open_series",
@@ -30,20 +32,16 @@ SERIES = "a cine-MR series"
 
 def only_series_in(folder: Path) -> Path:
     """The one image in `folder`, of those that are read. Raises InputError where there is none or several."""
-    if not folder.is_dir():
-        raise InputError(f"{folder}: expected a folder with one series, found none")
-    try:
-        names = sorted(path.name for path in folder.iterdir() if not path.name.startswith(".") and not path.is_dir())
-    except OSError as error:
-        raise InputError(f"{folder}: expected a folder with one series, found it unreadable ({error})") from None
-    found = [name for name in names if Path(name).suffix.lower() in IMAGE_SUFFIXES]
+    with input_errors(folder, "a folder with one series"):
+        if not folder.is_dir():
+            raise InputError(f"{folder}: expected a folder with one series, found none")
+        files = [path for path in folder.iterdir() if not path.name.startswith(".") and not path.is_dir()]
+    images = images_among(files)
+    found = [path for path in images if is_read(path)] or images
     if len(found) != 1:
-        others = ", ".join(names[:5])
-        nothing = f"none of these endings, but {others}" if others else "none"
-        raise InputError(
-            f"{folder}: expected exactly one series ({', '.join(IMAGE_SUFFIXES)}), found {', '.join(found) or nothing}"
-        )
-    return folder / found[0]
+        names = ", ".join(path.name for path in found) or "none"
+        raise InputError(f"{folder}: expected exactly one series ({', '.join(IMAGE_SUFFIXES)}), found {names}")
+    return found[0]
 
 
 def read_series(path: Path) -> tuple[np.ndarray, ImageGeometry]:
@@ -153,13 +151,23 @@ def write_masks(path: Path, masks: np.ndarray, geometry: ImageGeometry) -> None:
 
 
 def write_series(path: Path, frames: np.ndarray, geometry: ImageGeometry) -> None:
-    """Write (T, H, W) frames in their own number type, compressed and atomically."""
+    """Write (T, H, W) frames in their own number type, compressed and atomically.
+
+    Raises:
+        OSError: the file did not come out as it should, the disk being full for instance.
+    """
     image = sitk.GetImageFromArray(np.ascontiguousarray(np.moveaxis(frames, 0, -1)))
     image.SetSpacing(geometry.spacing)
     image.SetOrigin(geometry.origin)
     image.SetDirection(geometry.direction)
     with atomic_path(path) as temporary:
-        sitk.WriteImage(image, str(temporary), useCompression=True)
+        try:
+            sitk.WriteImage(image, str(temporary), useCompression=True)
+            written = open_image(temporary, "the written image").frames()
+        except (RuntimeError, InputError) as error:
+            raise not_whole(temporary, f"damaged ({str(error).strip().splitlines()[-1]})") from None
+        if not np.array_equal(written, frames, equal_nan=frames.dtype.kind == "f"):
+            raise not_whole(temporary, "with other values")
 
 
 def _binary(image: ImageFile) -> np.ndarray:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +13,9 @@ import SimpleITK as sitk
 from cinetrack.errors import InputError
 from cinetrack.sequence.image_geometry import ImageGeometry
 from cinetrack.sequence.native_messages import native_messages
+
+# Of a description that libtiff cannot read and leaves out; the pixels are complete.
+HARMLESS = ("warning", "tifffetchnormaltag", "_tiffvsetfield")
 
 
 @dataclass(frozen=True)
@@ -81,9 +85,10 @@ def _read_listening(path: Path, wanted: str, image_io: str) -> tuple[sitk.Image,
             image = reader.Execute()
         except RuntimeError as error:
             raise _unreadable(path, wanted, error) from None
-    return image, [line for line in messages if "warning" not in line.lower()]
+    return image, [line for line in messages if not any(word in line.lower() for word in HARMLESS)]
 
 
 def _unreadable(path: Path, wanted: str, error: RuntimeError) -> InputError:
-    reason = str(error).strip().splitlines()[-1] if str(error).strip() else "no reason given"
+    lines = str(error).strip().splitlines()
+    reason = re.sub(r"\(0x[0-9a-f]+\)", "", lines[-1]) if lines else "no reason given"
     return InputError(f"{path}: expected {wanted}, found a file that cannot be read ({reason})")

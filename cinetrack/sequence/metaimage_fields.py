@@ -35,6 +35,16 @@ NUMBERS = {
     b"ElementNumberOfChannels": 1, b"ElementSize": NDIMS, b"ElementNBits": 1, b"ElementToIntensityFunctionSlope": 1,
     b"ElementToIntensityFunctionOffset": 1,
 }  # fmt: skip
+# Fields that change what is read, and the value that stands for a missing one.
+DEFAULTS: dict[bytes, tuple[float, ...] | bool] = {
+    b"ElementSpacing": (1.0,) * NDIMS,
+    **dict.fromkeys((b"Offset", b"Position", b"Origin", b"ImagePosition"), (0.0,) * NDIMS),
+    **dict.fromkeys((b"TransformMatrix", b"Rotation", b"Orientation"), (1.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 1.0)),
+    b"BinaryData": True,
+    **dict.fromkeys((b"BinaryDataByteOrderMSB", b"ElementByteOrderMSB", b"CompressedData"), False),
+    b"HeaderSize": (0.0,),
+    b"ElementNumberOfChannels": (1.0,),
+}
 # A value of these that cannot be read as numbers must not pass for 0.
 MUST_BE_NUMBERS = (b"NDims", b"DimSize", b"HeaderSize", b"ElementNumberOfChannels", b"CompressedDataSize")
 
@@ -60,7 +70,7 @@ class HeaderFields:
 
     def is_true(self, key: bytes, default: bool = False) -> bool:
         """Whether a flag is set; the first letter tells."""
-        return self.texts[key][:1] in (b"T", b"t", b"1") if key in self.texts else default
+        return _is_true(self.texts[key]) if key in self.texts else default
 
     def shown(self, key: bytes) -> str:
         """A field's value for an error, shortened."""
@@ -107,22 +117,27 @@ class _Scan:
         if end is None or value is None or value.end() == len(self.header):
             raise InputError(f"{self.path}: expected {self.wanted} with a MetaImage header, found no complete one")
         key = self.header[start : end.start()].rstrip(b" \t").partition(b"\0")[0]
-        self._check_swallowed(self.header[end.start() : value.end()])
         self.at = value.end()
+        if b"\n" in self.header[end.start() : self.at]:  # a line without "=" makes one field of it and the next
+            last_line = self.header.rfind(b"\n", end.start(), self.at) + 1
+            self._check_lost(self.header[last_line : self._line_end()])
         if key in NUMBERS:
             self._take_numbers(key)
         elif key in TEXTS:
             self.texts[key] = _stripped(self.header[self.at : self._line_end()])
         self.at = min(self._line_end() + 1, len(self.header))
 
-    def _check_swallowed(self, passed: bytes) -> None:
-        # A line without "=" makes one of it and the next field, which is then not seen.
-        swallowed = passed.rpartition(b"\n")[2].partition(b"=")[0].partition(b":")[0].strip()
-        if b"\n" in passed and (swallowed in NUMBERS or swallowed in TEXTS):
-            raise InputError(
-                f'{self.path}: expected {self.wanted} with a "key = value" on each line of its header, '
-                f"found a line without = before {shown(swallowed)}"
-            )
+    def _check_lost(self, line: bytes) -> None:
+        """Raise InputError where MetaIO's rules pass over a line that would have changed what is read."""
+        start = _VALUE_START.match(line)
+        key = line[: start.end()].rstrip(b"=: \t").strip() if start else b""
+        default, value = DEFAULTS.get(key), line[start.end() :] if start else b""
+        if default is None or default == (_is_true(value) if isinstance(default, bool) else _numbers(value)):
+            return
+        raise InputError(
+            f'{self.path}: expected {self.wanted} with a whole "key = value" on each line of its header, '
+            f"found {shown(key)} lost to the line before it"
+        )
 
     def _take_numbers(self, key: bytes) -> None:
         if key != b"NDims" and NUMBERS[key] in (NDIMS, NDIMS**2) and b"NDims" not in self.numbers:
@@ -135,9 +150,10 @@ class _Scan:
             text = found[0] if found else b""
             self.at = start + len(text)
             number = _number(text)
-            if number is None and (key in MUST_BE_NUMBERS or start > line_end):
-                # Beyond the line's end the next field would be taken for the missing number.
+            if number is None and key in MUST_BE_NUMBERS:
                 raise self._unusable(key, shown(self.header[start : self._line_end()]))
+            if number is None and start > line_end:  # the next field is taken for the missing number
+                self._check_lost(self.header[start : self._line_end()])
             numbers.append(0.0 if number is None else number)
         if not all(math.isfinite(number) for number in numbers):
             raise self._unusable(key, "a number beyond all bounds")
@@ -159,6 +175,14 @@ class _Scan:
     def _line_end(self) -> int:
         end = self.header.find(b"\n", self.at)
         return len(self.header) if end < 0 else end
+
+
+def _is_true(text: bytes) -> bool:
+    return text[:1] in (b"T", b"t", b"1")
+
+
+def _numbers(text: bytes) -> tuple[float | None, ...]:
+    return tuple(_number(word) for word in text.split())
 
 
 def _number(text: bytes) -> float | None:

@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from cinetrack.sequence.image_files import IMAGE_SUFFIXES
+from cinetrack.sequence.image_formats import image_stem, image_suffix, images_among
 
 FIRST_OBSERVER = "first"  # whose labels are in <patient>_labels.mha, where the consensus is the truth
 
@@ -29,12 +29,12 @@ def images_in(folder: Path) -> list[Path]:
     """The images in a folder, by their endings, sorted; none where there is no folder. Raises OSError."""
     if not folder.is_dir():
         return []
-    return sorted(path for path in folder.iterdir() if path.suffix.lower() in IMAGE_SUFFIXES and path.is_file())
+    return images_among(path for path in folder.iterdir() if path.is_file() and not path.name.startswith("."))
 
 
 def same_but_for_ending(path: Path) -> list[Path]:
     """`path` and the images beside it whose names differ from its in their endings only."""
-    return [other for other in images_in(path.parent) if _stem(other) == _stem(path)]
+    return [other for other in images_in(path.parent) if image_stem(other) == image_stem(path)]
 
 
 def series_of(patient: str, images: Iterable[Path]) -> dict[str, list[Path]]:
@@ -45,7 +45,7 @@ def series_of(patient: str, images: Iterable[Path]) -> dict[str, list[Path]]:
     pattern = re.compile(rf"(?:{re.escape(patient.casefold())}_)?frames(\d*)")
     found: dict[str, list[Path]] = {}
     for path in images:
-        if match := pattern.fullmatch(_stem(path)):
+        if match := pattern.fullmatch(image_stem(path)):
             found.setdefault("" if match[1] == "1" else match[1], []).append(path)
     return dict(sorted(found.items(), key=lambda item: int(item[0] or 1)))
 
@@ -55,8 +55,8 @@ def labels_of(patient: str, targets: Iterable[Path], scans: Iterable[str]) -> di
     prefix = f"{patient.casefold()}_"
     left: dict[str, Path] = {}  # what follows the patient's name -> file
     for path in targets:
-        if _stem(path).startswith(prefix):
-            left.setdefault(_stem(path)[len(prefix) :], path)
+        if image_stem(path).startswith(prefix):
+            left.setdefault(image_stem(path)[len(prefix) :], path)
 
     def take(*names: str) -> Path | None:
         return next((left.pop(name) for name in names if name in left), None)
@@ -76,9 +76,6 @@ def labels_of(patient: str, targets: Iterable[Path], scans: Iterable[str]) -> di
 
 
 def _observer(path: Path, prefix_length: int, pattern: re.Pattern[str]) -> str:
-    match = re.fullmatch(pattern.pattern, path.stem[prefix_length:], re.IGNORECASE)
-    return match[1] if match else path.stem
-
-
-def _stem(path: Path) -> str:
-    return path.stem.casefold()
+    name = path.name[prefix_length : len(path.name) - len(image_suffix(path))]
+    match = re.fullmatch(pattern.pattern, name, re.IGNORECASE)
+    return match[1] if match else name

@@ -13,13 +13,10 @@ from typing import BinaryIO
 
 from cinetrack.errors import InputError
 
-WIDTH, LENGTH, BITS, COMPRESSION, STRIP_OFFSETS, SAMPLES = 256, 257, 258, 259, 273, 277
-ROWS_A_STRIP, STRIP_BYTES, TILE_WIDTH, TILE_LENGTH, TILE_OFFSETS, TILE_BYTES = 278, 279, 322, 323, 324, 325
-SAMPLE_FORMAT = 339
+WIDTH, LENGTH, BITS, COMPRESSION, SAMPLES, TILE_WIDTH, TILE_LENGTH = 256, 257, 258, 259, 277, 322, 323
 NOT_COMPRESSED = 1
 
-BYTES_OF_TYPE = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8, 13: 4, 16: 8, 17: 8, 18: 8}
-WHOLE_NUMBERS = {1: "B", 3: "H", 4: "I", 16: "Q"}
+WHOLE_NUMBERS = {1: "B", 3: "H", 4: "I", 16: "Q"}  # by their type; others are not needed here
 MOST_ENTRIES = 1000  # of a page; a usual one has a dozen
 MOST_BITS = 64  # of a pixel
 # Real series pack to a half or a third, masks of background to a three-hundredth.
@@ -33,22 +30,30 @@ class _Page:
     length: int
     bits: int
     samples: int
-    sample_format: int
     compression: int
+
+    @property
+    def kind(self) -> tuple[int, int, int, int]:
+        """What all pages must have in common."""
+        return self.width, self.length, self.bits, self.samples
 
     @property
     def unfolded_bytes(self) -> int:
         return self.length * ((self.width * self.bits * self.samples + 7) // 8)
 
 
-def check_tiff(path: Path, wanted: str) -> None:
-    """Raise InputError where a TIFF is damaged, its pages differ, or it unfolds to far more than it holds.
+def check_tiff(path: Path, wanted: str) -> tuple[int, int, int]:
+    """Follow a TIFF's list of pages.
 
     Args:
         wanted: what the file should hold, for the error's sake ("a mask").
+    Returns:
+        Its pages, and their length and width in px.
+    Raises:
+        InputError: it is damaged, its pages differ, or it unfolds to far more than it holds.
     """
     with path.open("rb") as file:
-        _Walk(path, wanted, file).check()
+        return _Walk(path, wanted, file).follow()
 
 
 class _Walk:
@@ -73,7 +78,7 @@ class _Walk:
         if not self._next:
             raise self._error("found no TIFF file")
 
-    def check(self) -> None:
+    def follow(self) -> tuple[int, int, int]:
         visited: set[int] = set()
         pages = unfolded = 0
         first: _Page | None = None
@@ -83,7 +88,7 @@ class _Walk:
             visited.add(self._next)
             page = self._read_page()
             first = first or page
-            if page != first:
+            if page.kind != first.kind:
                 raise self._error(f"found a TIFF whose page {pages + 1} is of another kind or size than its first")
             pages += 1
             unfolded += page.unfolded_bytes
@@ -91,6 +96,7 @@ class _Walk:
                 raise self._error(f"found a TIFF cut off: {self._size} bytes for pages of {unfolded}")
             if unfolded > max(ALWAYS_ALLOWED_BYTES, MOST_UNFOLDING * self._size):
                 raise self._error(f"found a TIFF of {self._size} bytes that unfolds to {unfolded} or more")
+        return (pages, first.length, first.width) if first else (0, 0, 0)
 
     def _read_page(self) -> _Page:
         count_code, entry_code, pointer = ("Q", "HHQ8s", "Q") if self._is_big else ("H", "HHI4s", "I")
@@ -104,14 +110,8 @@ class _Walk:
         for at in range(0, count * entry_size, entry_size):
             tag, kind, number, value = struct.unpack(self._order + entry_code, table[at : at + entry_size])
             entries.setdefault(tag, (kind, number, value))
-            self._check_extent(tag, kind, number, value)
         self._next = struct.unpack(self._order + pointer, table[count * entry_size :])[0]
         return self._page(entries)
-
-    def _check_extent(self, tag: int, kind: int, number: int, value: bytes) -> None:
-        length = BYTES_OF_TYPE.get(kind, 0) * number
-        if length > len(value) and self._number(value) + length > self._size:
-            raise self._error(f"found a damaged TIFF, whose tag {tag} lies beyond the end of the file")
 
     def _page(self, entries: dict[int, tuple[int, int, bytes]]) -> _Page:
         def one(tag: int, default: int | None = None) -> int:
@@ -120,44 +120,24 @@ class _Walk:
                 raise self._error(f"found a damaged TIFF page without a usable tag {tag}")
             return values[0] if values else default or 0
 
-        page = _Page(one(WIDTH), one(LENGTH), one(BITS, 1), one(SAMPLES, 1), one(SAMPLE_FORMAT, 1), one(COMPRESSION, 1))
+        page = _Page(one(WIDTH), one(LENGTH), one(BITS, 1), one(SAMPLES, 1), one(COMPRESSION, 1))
         if page.width < 1 or page.length < 1 or page.samples < 1 or not 1 <= page.bits <= MOST_BITS:
             raise self._error(f"found a damaged TIFF page of {page.length} x {page.width} px of {page.bits} bits")
         if page.samples != 1:
             raise InputError(
                 f"{self._path}: expected {self._wanted} with one channel, found {page.samples} channels (RGB or vector)"
             )
-        if TILE_OFFSETS in entries:
-            across, down = one(TILE_WIDTH), one(TILE_LENGTH)
-            if across < 1 or down < 1:
-                raise self._error("found a damaged TIFF page of empty tiles")
-            pieces = -(-page.width // across) * -(-page.length // down)
-            self._check_pieces(entries, TILE_OFFSETS, TILE_BYTES, pieces)
-            if across * down * page.bits // 8 > max(ALWAYS_ALLOWED_BYTES, MOST_UNFOLDING * self._size):
-                raise self._error(f"found a TIFF of {self._size} bytes with tiles of {down} x {across} px")
-        else:
-            rows = min(one(ROWS_A_STRIP, page.length) or page.length, page.length)
-            self._check_pieces(entries, STRIP_OFFSETS, STRIP_BYTES, -(-page.length // rows))
+        if TILE_WIDTH in entries:  # a tile is unfolded whole, however small the page
+            tile = one(TILE_WIDTH) * one(TILE_LENGTH) * page.bits // 8
+            if tile > max(ALWAYS_ALLOWED_BYTES, MOST_UNFOLDING * self._size):
+                raise self._error(f"found a TIFF of {self._size} bytes whose tiles unfold to {tile}")
         return page
-
-    def _check_pieces(
-        self, entries: dict[int, tuple[int, int, bytes]], offsets_tag: int, lengths_tag: int, pieces: int
-    ) -> None:
-        offsets = self._values(entries[offsets_tag]) if offsets_tag in entries else []
-        lengths = self._values(entries[lengths_tag]) if lengths_tag in entries else []
-        if len(offsets) < pieces or len(lengths) < pieces:
-            raise self._error(
-                f"found a damaged TIFF page with {min(len(offsets), len(lengths))} of {pieces} strips or tiles"
-            )
-        for offset, length in zip(offsets[:pieces], lengths[:pieces], strict=True):
-            if offset + length > self._size:
-                raise self._error("found a damaged or cut off TIFF, whose pixels lie beyond the end of the file")
 
     def _values(self, entry: tuple[int, int, bytes]) -> list[int]:
         kind, number, value = entry
         if kind not in WHOLE_NUMBERS or number < 1:
             return []
-        length = BYTES_OF_TYPE[kind] * number
+        length = struct.calcsize("=" + WHOLE_NUMBERS[kind]) * number
         data = value[:length] if length <= len(value) else self._bytes(self._number(value), length)
         return list(struct.unpack(f"{self._order}{number}{WHOLE_NUMBERS[kind]}", data))
 

@@ -14,6 +14,7 @@ in any case. What is wrong with a case is said when it is read: it must not end 
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -27,6 +28,7 @@ from cinetrack.sequence.grand_challenge import LoadedCase, load_case
 from cinetrack.sequence.image_files import ImageGeometry, read_masks, read_series, write_masks, write_series
 from cinetrack.sequence.json_files import read_positive_number, read_word
 from cinetrack.sequence.patient_folder import images_in, labels_of, same_but_for_ending, series_of
+from cinetrack.sequence.reading import input_errors
 
 SERIES_NAME = "images/{}_frames.mha"
 FIELD_STRENGTH_NAMES = ("b-field-strength.json", "field-strength.json")
@@ -62,10 +64,19 @@ class CaseFiles:
     def checked(self, labels: Path) -> Path:
         """`labels`, which are of this case. Raises InputError where two files of that name differ in their endings."""
         self.check()
-        same = same_but_for_ending(labels)
+        with input_errors(labels.parent, "a folder of labels"):
+            same = same_but_for_ending(labels)
         if len(same) > 1:
             raise InputError(_several(same))
         return labels
+
+    def labels_file(self) -> Path:
+        """The file with the true masks of every frame. Raises InputError where there is none, or it cannot be used."""
+        self.check()
+        if self.labels_path is None:
+            name = f"{self.patient_id}_labels{self.scan}.mha"
+            raise InputError(f"{self.folder / 'targets' / name}: expected labels of every frame, found none")
+        return self.checked(self.labels_path)
 
     def frame_rate_hz(self) -> float:
         """Frame rate of this series, Hz."""
@@ -73,7 +84,7 @@ class CaseFiles:
 
     def field_strength_t(self) -> float:
         """Field strength, T, from either spelling of the file's name."""
-        found = [self.folder / name for name in FIELD_STRENGTH_NAMES if (self.folder / name).exists()]
+        found = [self.folder / name for name in FIELD_STRENGTH_NAMES if os.path.exists(self.folder / name)]
         return read_positive_number(found[0] if found else self.folder / FIELD_STRENGTH_NAMES[0], "T")
 
     def region(self) -> str:
@@ -120,7 +131,7 @@ class CaseFiles:
     def _json(self, stem: str) -> Path:
         # A further series without a file of its own shares the first one's.
         own = self.folder / f"{stem}{self.scan}.json"
-        return own if own.exists() else self.folder / f"{stem}.json"
+        return own if os.path.exists(own) else self.folder / f"{stem}.json"
 
 
 def find_cases(root: Path) -> list[CaseFiles]:
@@ -131,14 +142,12 @@ def find_cases(root: Path) -> list[CaseFiles]:
     Raises:
         InputError: `root` is missing, or holds no patient.
     """
-    if not root.is_dir():
-        raise InputError(f"{root}: expected a TrackRAD2025 dataset or patient folder, found none")
-    if is_patient(root):
-        return cases_of_patient(root.absolute())
-    try:
+    with input_errors(root, "a TrackRAD2025 dataset or patient folder"):
+        if not root.is_dir():
+            raise InputError(f"{root}: expected a TrackRAD2025 dataset or patient folder, found none")
+        if is_patient(root):
+            return cases_of_patient(root.absolute())
         folders = sorted(path for path in root.iterdir() if path.is_dir())
-    except OSError as error:
-        raise InputError(f"{root}: expected a dataset folder, found it unreadable ({error.strerror})") from None
     patients = [path for path in folders if is_patient(path)]
     if not patients:
         raise InputError(f"{root}: expected patient folders with images/<patient>_frames.mha, found none")

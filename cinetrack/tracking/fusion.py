@@ -26,9 +26,11 @@ def fused(found: Sequence[tuple[Source, Evidence]]) -> Evidence:
     if len(found) == 1:
         [(_, alone)] = found
         return Evidence(alone.logits.astype(np.float32), alone.object_score, alone.predicted_iou)
-    total = sum(_counted(source, evidence) for source, evidence in found)
+    total = np.zeros(found[0][1].logits.shape, np.float32)
+    for source, evidence in found:
+        total += _counted(source, evidence)
     scored = next((evidence for _, evidence in found if not math.isnan(evidence.object_score)), found[0][1])
-    return Evidence(np.asarray(total, np.float32), scored.object_score, scored.predicted_iou)
+    return Evidence(total, scored.object_score, scored.predicted_iou)
 
 
 def _counted(source: Source, evidence: Evidence) -> np.ndarray | float:

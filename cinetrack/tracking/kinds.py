@@ -44,7 +44,7 @@ def kinds(package: str) -> Mapping[str, type]:
         loaded = importlib.import_module(f"{package}.{module.name}")
         for _, value in inspect.getmembers(loaded, inspect.isclass):
             if issubclass(value, Settings) and "kind" in vars(value) and value.__module__ == loaded.__name__:
-                found[value.kind] = value
+                found[vars(value)["kind"]] = value
     return MappingProxyType(found)
 
 

@@ -55,11 +55,11 @@ Prompt = MaskPrompt | BoxPrompt | PointPrompt
 
 def as_prompts(prompt: np.ndarray | Prompt | Sequence[np.ndarray | Prompt]) -> list[Prompt]:
     """The argument of `Chain.start` as a list with one prompt a target. Raises InputError for anything else."""
-    if isinstance(prompt, (list, tuple)):
-        if not prompt:
-            raise InputError("prompts: expected at least one target, found none")
-        return [_as_prompt(one) for one in prompt]
-    return [_as_prompt(prompt)]
+    if isinstance(prompt, (np.ndarray, MaskPrompt, BoxPrompt, PointPrompt)) or not isinstance(prompt, Sequence):
+        return [_as_prompt(prompt)]
+    if not prompt:
+        raise InputError("prompts: expected at least one target, found none")
+    return [_as_prompt(one) for one in prompt]
 
 
 def check_frame(frame: np.ndarray, shape: tuple[int, int] | None = None) -> None:
@@ -82,6 +82,7 @@ def check_prompt(prompt: Prompt, shape: tuple[int, int]) -> None:
         if prompt.mask.shape != shape:
             raise InputError(f"mask prompt: expected the frame's {shape} pixels, found {prompt.mask.shape}")
         return
+    corners: tuple[tuple[float, float], ...]
     if isinstance(prompt, BoxPrompt):
         corners = ((prompt.top, prompt.left), (prompt.bottom, prompt.right))
     else:

@@ -82,8 +82,8 @@ def _edges(prompt: Prompt) -> tuple[tuple[float, float], tuple[float, float]]:
     if isinstance(prompt, BoxPrompt):
         return (prompt.top, prompt.bottom), (prompt.left, prompt.right)
     if isinstance(prompt, PointPrompt):
-        rows, columns = zip(*prompt.points, strict=True)
-        return (min(rows), max(rows)), (min(columns), max(columns))
+        clicked = [[point[axis] for point in prompt.points] for axis in (0, 1)]
+        return (min(clicked[0]), max(clicked[0])), (min(clicked[1]), max(clicked[1]))
     rows, columns = np.nonzero(prompt.mask)
     return (int(rows.min()), int(rows.max()) + 1), (int(columns.min()), int(columns.max()) + 1)
 

@@ -47,21 +47,25 @@ class Target:
 
         Returns:
             mask: (H, W) bool, as given, or as found from a box or clicks; it may then be empty.
-            evidence: what the first source asked says of this frame.
+            evidence: what the first source that has something to say says of this frame.
         """
-        decoder = next((n for n, source in enumerate(self._sources) if source.decodes), 0)
-        evidence = self._prompted(decoder, view, prompt)
-        assert evidence is not None
-        mask = prompt.mask if isinstance(prompt, MaskPrompt) else evidence.logits > 0
-        for number in range(len(self._sources)):
+        decoder = next((n for n, source in enumerate(self._sources) if source.decodes), None)
+        evidence = None if decoder is None else self._prompted(decoder, view, prompt)
+        if isinstance(prompt, MaskPrompt):
+            mask = prompt.mask
+        else:
+            assert evidence is not None  # a source that decodes always answers
+            mask = evidence.logits > 0
+        for number, source in enumerate(self._sources):
             if number == decoder:
                 continue
-            if mask.any() and not (self._sources[number].region_px is not None and _is_cut(mask)):
-                self._prompted(number, view, MaskPrompt(mask))
+            if mask.any() and not (source.region_px is not None and _is_cut(mask)):
+                said = self._prompted(number, view, MaskPrompt(mask))
+                evidence = said if evidence is None else evidence
             else:
                 self._shares.pop(number, None)
         self._outline = mask
-        return mask, evidence
+        return mask, Evidence(signed_distance(mask)) if evidence is None else evidence
 
     def log_odds(self, view: View) -> Evidence:
         """The weighted sum of what the sources say of the next frame; where none says anything, the outline stands."""

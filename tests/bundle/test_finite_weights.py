@@ -115,15 +115,15 @@ def test_a_bundle_made_before_weights_were_checked_is_refused_by_check_and_predi
     bad_tracker, platform_input, tmp_path, capsys
 ):
     from cinetrack.bundle.checksum import sha256_of
-    from cinetrack.bundle.manifest import manifest_of
-    from cinetrack.bundle.tracker_spec import Sam2Spec
+    from cinetrack.bundle.manifest import Method, manifest_of
+    from cinetrack.tracking.evidence.sam2 import Sam2Settings
 
     folder = tmp_path / "bundle"
     folder.mkdir()
     shutil.copyfile(bad_tracker[0], folder / "tracker.pt")
     shutil.copyfile(MINI / "tracker.yaml", folder / "tracker.yaml")
     sums = {name: sha256_of(folder / name) for name in ("tracker.pt", "tracker.yaml")}
-    (folder / "bundle.json").write_text(manifest_of("old", Sam2Spec("tracker.yaml", "tracker.pt"), None, sums))
+    (folder / "bundle.json").write_text(manifest_of("old", Method((Sam2Settings("tracker.yaml", "tracker.pt"),)), sums))
     commands = (
         ["bundle", "check", folder],
         ["predict", platform_input, "-o", tmp_path / "masks", "--model", folder, "--device", "cpu"],

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -27,7 +28,7 @@ from cinetrack.evaluation.metric_names import (
 )
 from cinetrack.evaluation.prediction_folder import find_predictions
 from cinetrack.sequence import CineSequence, find_cases
-from cinetrack.sequence.image_files import ImageGeometry, write_masks
+from cinetrack.sequence.image_files import ImageGeometry, write_masks, write_series
 from cinetrack.sequence.trackrad_dataset import write_case
 
 REPOSITORY = Path(__file__).resolve().parents[2]
@@ -152,6 +153,42 @@ def test_a_consensus_of_observers_is_the_truth_and_the_labels_become_an_observer
     ceiling = document["cinetrack"]["human_ceiling"]
     assert ceiling["cases"] == 1 and ceiling["model"]["center_distance"] == 0
     assert ceiling["observers"]["center_distance"] == pytest.approx((1 + np.hypot(1, 2)) / 2)
+
+
+def test_a_broken_file_of_an_observer_costs_that_observer_alone(predictions, dataset, moving_disc, capfd):
+    clean = evaluate(predictions, dataset)[1]
+    targets, geometry = dataset / "A_001/targets", ImageGeometry.in_plane((1.5, 1.0))
+    (targets / "A_001_labels copy.mha").write_bytes(b"junk")  # half-copied by a file manager
+    write_series(targets / "A_001_labels_255.mha", moving_disc[1].astype(np.uint8) * 255, geometry)  # an export
+    write_masks(targets / "A_001_labels_short.mha", moving_disc[1][:5], geometry)
+    write_masks(targets / "A_001_labels_bob.mha", shifted(moving_disc[1], 1, 0), geometry)
+    code, document = evaluate(predictions, dataset)
+    errors = capfd.readouterr().err
+    assert code == 2 and document["results"] == clean["results"]
+    assert list(document["cinetrack"]["cases"]["A_001"]["observers"]) == ["bob"]
+    for name, found in (("copy.mha", "no complete one"), ("255.mha", "found 0, 255"), ("short.mha", "found 5 frames")):
+        assert re.search(rf"error: A_001: observer .* is left out: .*{name}: expected .*{found}", errors), errors
+    assert len(document["cinetrack"]["failures"]) == 3
+
+
+def test_labels_of_a_second_series_are_no_observer_of_the_first(predictions, dataset, moving_disc):
+    folder, second = dataset / "A_001", shifted(moving_disc[1], 4, 0)
+    shutil.copy(folder / "images/A_001_frames.mha", folder / "images/A_001_frames2.mha")
+    write_masks(folder / "targets/A_001_labels2.mha", second, ImageGeometry.in_plane((1.5, 1.0)))
+    write_prediction(predictions, "A_001_scan2", second, seconds=1)
+    code, document = evaluate(predictions, dataset)
+    assert code == 0 and document["cinetrack"]["human_ceiling"] is None
+    assert [row["case_id"] for row in document["results"]] == ["A_001", "A_001_scan2", "B_002"]
+    assert document["results"][1]["dice_similarity_coefficient"] == 1
+
+
+def test_what_does_not_belong_together_is_not_inflated(predictions, dataset, moving_disc):
+    path = dataset / "A_001/targets/A_001_labels.mha"
+    header, data = path.read_bytes().split(b"LOCAL\n", 1)
+    side = 50  # claimed; nothing of the kind follows, and to inflate it would end in another error
+    path.write_bytes(re.sub(rb"DimSize = .*", b"DimSize = %d %d %d" % (side, side, side), header) + b"LOCAL\n" + data)
+    code, document = evaluate(predictions, dataset)
+    assert code == 2 and "truth's 50 x 50 x 50" in document["cinetrack"]["failures"][0]["error"]
 
 
 def break_shape(predictions, dataset, masks):

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import dataclasses
+import io
+import struct
 import tracemalloc
+import zlib
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
+from PIL import Image
 
 from cinetrack.errors import InputError
 from cinetrack.labelling.given_prompts import GivenPrompt, prompt_from_json, prompt_to_json, prompts_from_json
@@ -179,3 +183,69 @@ def test_prompts_of_other_frames_or_without_end_are_refused_before_they_take_mem
 def test_a_damaged_label_is_refused_with_the_files_name(files, message):
     with pytest.raises(InputError, match=message):
         Label.from_files(files, "w")
+
+
+def png_of(width: int, height: int) -> bytes:
+    """An indexed PNG of background, a few bytes for each row; of a very high one the first rows only."""
+
+    def chunk(kind: bytes, data: bytes) -> bytes:
+        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+    deflate = zlib.compressobj(9)
+    rows = (
+        b"".join(deflate.compress(bytes(width + 1)) for _ in range(min(height, 5000 * 5000 // width))) + deflate.flush()
+    )
+    start = struct.pack(">IIBBBBB", width, height, 8, 3, 0, 0, 0)
+    chunks = chunk(b"IHDR", start) + chunk(b"PLTE", bytes(6)) + chunk(b"IDAT", rows) + chunk(b"IEND", b"")
+    return b"\x89PNG\r\n\x1a\n" + chunks
+
+
+@pytest.mark.parametrize("size", [(5000, 5000), (15000, 15000), (40000, 200000)])
+def test_a_small_png_of_a_huge_picture_is_refused_unseen(size):
+    data = png_of(*size)
+    tracemalloc.start()
+    with pytest.raises(InputError, match="masks.png: expected .*(px|unreadable)"):
+        from_png(data, "masks.png")
+    assert tracemalloc.get_traced_memory()[1] < 50e6
+    tracemalloc.stop()
+    np.testing.assert_array_equal(from_png(png_of(7, 5), "x"), np.zeros((5, 7)))
+
+
+def test_only_png_is_taken_for_masks():
+    buffer = io.BytesIO()
+    Image.new("P", (5, 7)).save(buffer, format="GIF")
+    for data in (buffer.getvalue(), to_png(np.zeros((5, 7), np.uint8))[:-30], b""):
+        with pytest.raises(InputError, match="m: expected an indexed PNG"):
+            from_png(data, "m")
+
+
+LONG = "9" * 5000  # more digits than Python reads
+LARGE = "9" * 4000  # and as many as no float holds
+
+
+@pytest.mark.parametrize("digits", [LONG, LARGE, f"-{LARGE}", f"{LARGE}.5", "1e999", "NaN"])
+@pytest.mark.parametrize(
+    ("name", "document"),
+    [
+        ("meta.json", '{"frame_count": %s}'),
+        ("scores.json", '{"objects": [0.5, %s]}'),
+        ("prompts.json", '[{"frame": %s, "object": 1, "prompt": {"kind": "box", "box": [0, 0, 3, 3]}, "drawn": []}]'),
+        ("prompts.json", '[{"frame": 0, "object": 1, "prompt": {"kind": "box", "box": [0, 0, 3, %s]}, "drawn": []}]'),
+        ("prompts.json", '[{"frame": 0, "object": %s, "prompt": {"kind": "box", "box": [0, 0, 3, 3]}, "drawn": []}]'),
+        (
+            "prompts.json",
+            '[{"frame": 0, "object": 1, "prompt": {"kind": "mask", "shape": [7, 5], "runs": [[1, %s]]}, "drawn": []}]',
+        ),
+        (
+            "prompts.json",
+            '[{"frame": 0, "object": 1, "prompt": {"kind": "mask", "shape": [7, %s], "runs": [[1, 1]]}, "drawn": []}]',
+        ),
+    ],
+)
+def test_numbers_without_end_are_refused_in_one_line(name, document, digits):
+    files = label().to_files()
+    meta = files["meta.json"].decode().replace('"frame_count": 80', f'"frame_count": {digits}')
+    files[name] = meta.encode() if name == "meta.json" else (document % digits).encode()
+    with pytest.raises(InputError, match=f"^x/{name}: expected") as caught:
+        Label.from_files(files, "x")
+    assert len(str(caught.value)) < 400 and "\n" not in str(caught.value)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -99,6 +100,23 @@ def test_a_second_run_does_only_what_is_new(tmp_path, dataset, store, moving_dis
     assert code == 2 and "expected pseudo-labels of the bundle registration" in stderr and "--overwrite" in stderr
 
 
+def test_others_hidden_files_and_folders_stay_and_the_store_is_only_read(tmp_path, dataset, store):
+    out = tmp_path / "pseudo"
+    (out / "A_001/.ipynb_checkpoints").mkdir(parents=True)
+    (out / "A_001/.DS_Store").touch()
+    shutil.rmtree(store / ".incoming")
+    before = sorted(store.rglob("*"))
+    arguments = (dataset, "-o", out, "--bundle", REPOSITORY / "resources" / "static")
+    code, _, stderr = finish(command(*arguments, "--store", store))
+    assert code == 0, stderr
+    names = [".DS_Store", ".ipynb_checkpoints", "masks.mha", "meta.json", "scores.json"]
+    assert sorted(path.name for path in (out / "A_001").iterdir()) == names
+    assert sorted(store.rglob("*")) == before
+    code, _, stderr = finish(command(*arguments, "--store", tmp_path / "nowhere"))
+    assert code == 2 and "nowhere: expected a folder of labels, found none" in stderr
+    assert not (tmp_path / "nowhere").exists()
+
+
 def test_processes_share_the_work_and_one_bad_sequence_stops_nothing(tmp_path, dataset, store, moving_disc):
     series = dataset / "A_001" / "images" / "A_001_frames.mha"
     series.write_bytes(series.read_bytes()[:-100])
@@ -137,6 +155,22 @@ def test_after_kill_9_nothing_is_lost_or_done_twice(tmp_path, moving_disc):
         assert sorted(path.name for path in (out / case_id).iterdir()) == ["masks.mha", "meta.json", "scores.json"]
         found, _ = read_series(out / case_id / "masks.mha")
         np.testing.assert_array_equal(found, read_series(out / "A" / "masks.mha")[0])
+
+
+def test_what_others_keep_in_a_sequences_folder_stays(tmp_path, dataset, store):
+    out = tmp_path / "pseudo"
+    (out / "A_001" / ".ipynb_checkpoints").mkdir(parents=True)
+    for name in (".DS_Store", ".nfs000000012", ".masks.mha"):
+        (out / "A_001" / name).write_text("another's")
+    left = out / "A_001" / ".masks.0123abcd.cinetrack-draft.mha"
+    left.write_text("a killed process's")
+    code, _, stderr = finish(
+        command(dataset, "--store", store, "-o", out, "--bundle", REPOSITORY / "resources" / "static")
+    )
+    assert code == 0, stderr
+    theirs = [".DS_Store", ".ipynb_checkpoints", ".masks.mha", ".nfs000000012"]
+    found = sorted(path.name for path in (out / "A_001").iterdir())
+    assert found == [*theirs, "masks.mha", "meta.json", "scores.json"]
 
 
 @pytest.mark.parametrize(

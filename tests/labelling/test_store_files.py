@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+from pathlib import Path
 import threading
 
 import pytest
@@ -114,3 +115,33 @@ def test_an_unusable_store_is_refused(address, message):
 def test_a_missing_bucket_is_refused(s3_server):
     with pytest.raises(InputError, match="s3://no-such-bucket/x: expected a place to keep labels in"):
         open_files("s3://no-such-bucket/x")
+
+
+def test_a_store_is_read_without_writing_to_it(store_address):
+    open_files(store_address).create("a/1.json", {"a/1.json": b"1"})
+    before = open_files(store_address, to_read=True).names("a")
+    assert before == ["a/1.json"] and open_files(store_address, to_read=True).read("a/1.json") == b"1"
+
+
+def test_a_read_only_folder_is_enough_to_read(tmp_path, monkeypatch):
+    open_files(str(tmp_path / "store")).create("a/1.json", {"a/1.json": b"1"})
+    (tmp_path / "store/.incoming").rmdir()
+    # As of a folder without permission to write; the tests may run as root, who may do anything.
+    monkeypatch.setattr(Path, "mkdir", lambda *_, **__: (_ for _ in ()).throw(PermissionError(13, "denied")))
+    monkeypatch.setattr(Path, "touch", lambda *_, **__: (_ for _ in ()).throw(PermissionError(13, "denied")))
+    assert open_files(str(tmp_path / "store"), to_read=True).read("a/1.json") == b"1"
+
+
+@pytest.mark.parametrize("store", ["missing", "memory://missing", "file"])
+def test_a_store_that_is_not_there_is_not_made_to_be_read(tmp_path, store):
+    (tmp_path / "file").touch()
+    address = store if "://" in store else str(tmp_path / store)
+    with pytest.raises(InputError, match="with labels, found none|folder of labels, found none"):
+        open_files(address, to_read=True)
+    assert [path.name for path in tmp_path.iterdir()] == ["file"]
+
+
+def test_a_missing_repository_is_not_made_to_be_read(hub):
+    with pytest.raises(InputError, match="dataset repository that can be read"):
+        open_files("hf://datasets/anna/nothing-here", to_read=True)
+    assert "anna/nothing-here" not in hub.commits

@@ -135,6 +135,8 @@ def test_a_run_goes_on_where_it_was_stopped(written, tmp_path):
     shutil.copytree(written, tmp_path, dirs_exist_ok=True)
     shutil.rmtree(tmp_path / "P5_0002")
     kept = (tmp_path / "P5_0003/phantom.json").stat().st_mtime_ns
+    for name in (".P5_0002.01234567.cinetrack-draft", ".P5_0003.89abcdef.cinetrack-draft"):  # of killed processes
+        (tmp_path / name / "images").mkdir(parents=True)
     result = command(tmp_path, "--cases", 3, "--seed", 5, "--frames", 5, "--size", 130, 150, "--workers", 2)
     assert result.returncode == 0, result.stderr
     assert [Path(json.loads(line)["case"]).name for line in result.stdout.splitlines()] == [
@@ -142,7 +144,7 @@ def test_a_run_goes_on_where_it_was_stopped(written, tmp_path):
         "P5_0002",
         "P5_0003",
     ]
-    assert digests(tmp_path) == digests(written)
+    assert digests(tmp_path) == digests(written) and len(list(tmp_path.iterdir())) == 3
     assert (tmp_path / "P5_0003/phantom.json").stat().st_mtime_ns == kept
 
 

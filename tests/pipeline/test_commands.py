@@ -29,7 +29,7 @@ def infer(folder: Path, output: Path, *options: str) -> subprocess.CompletedProc
 def test_inference_writes_the_platforms_output_and_says_what_ran(bundle, platform_input, moving_disc, tmp_path):
     done = infer(platform_input, tmp_path / "output", "--model", str(ROOT / "resources" / bundle))
     assert done.returncode == 0, done.stderr
-    for word in ("case:", "bundle:", "device:", "precision:", "loading:", "tracking:", "refining:", "writing:"):
+    for word in ("case:", "bundle:", "device:", "precision:", "loading:", "outline:", "fusion:", "writing:"):
         assert word in done.stdout
     assert "peak memory:" in done.stdout and "per frame:" in done.stdout
     path = tmp_path / "output/images/mri-linac-series-targets/output.mha"
@@ -188,7 +188,7 @@ def test_predict_tracks_a_dataset_and_records_what_it_did(dataset, tmp_path):
         assert record["case_id"] == case and record["tracker"] == "registration"
         assert record["frame_count"] == len(masks) == len(record["frames"]["object_score"]) == 8
         seconds = record["seconds"]
-        assert list(seconds["stages"]) == ["tracking", "refining"]
+        assert list(seconds["stages"]) == ["stabilisation", "outline", "fusion", "hole filling"]
         parts = [seconds["loading"], *seconds["stages"].values(), seconds["writing"]]
         assert sum(parts) == pytest.approx(seconds["total"]) and min(parts) >= 0
 
@@ -270,7 +270,7 @@ def test_bundle_create_and_check(tmp_path, capsys):
     assert main(create) == 2  # the name does not tell the configuration
     assert main([*create, "--tracker-config", str(default / "tracker.yaml")]) == 0
     assert main(["bundle", "check", str(tmp_path / "b")]) == 0
-    assert "sam2 tracker, no refiner" in capsys.readouterr().out
+    assert "(frames as they are, sam2, then fill_holes)" in capsys.readouterr().out
     assert main(["bundle", "check", str(tmp_path)]) == 2
 
 

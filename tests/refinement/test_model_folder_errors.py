@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from cinetrack.errors import BundleError, InputError
-from cinetrack.refinement import Refiner
+from cinetrack.refinement.refiner import Refiner
 
 CPU = torch.device("cpu")
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import shutil
 from pathlib import Path
@@ -12,11 +13,12 @@ import pytest
 from cinetrack.bundle import open_bundle
 from cinetrack.cli.main import main
 from cinetrack.errors import BundleError
-from cinetrack.pipeline.hole_fill import fill_holes
 from cinetrack.pipeline.model import load_model
 from cinetrack.pipeline.track_case import track_whole
 from cinetrack.sequence import find_cases
 from cinetrack.sequence.image_files import read_masks
+from cinetrack.tracking.postprocessing.fill_holes import FillHolesSettings, fill_holes
+from cinetrack.tracking.postprocessing.nnunet_redraw import NnunetRedrawSettings
 
 
 @pytest.fixture(scope="module")
@@ -28,8 +30,8 @@ def refined_bundle(model_folder, tmp_path_factory) -> Path:
 
 
 def test_a_created_bundle_holds_what_it_was_told_and_only_needed_files(refined_bundle):
-    spec = open_bundle(refined_bundle).refiner
-    assert (spec.folds, spec.window, spec.tile_step_size, spec.mirroring) == ((0, 1), 5, 0.5, False)
+    redraw = NnunetRedrawSettings(folds=(0, 1), window=5, tile_step_size=0.5, mirroring=False)
+    assert open_bundle(refined_bundle).method.postprocessing == (redraw, FillHolesSettings())
     files = {str(p.relative_to(refined_bundle)) for p in refined_bundle.rglob("*") if p.is_file()}
     inner = ["dataset.json", "plans.json", "fold_0/checkpoint_final.pth", "fold_1/checkpoint_final.pth"]
     assert files == {"bundle.json", *(f"refiner/{name}" for name in inner)}
@@ -38,13 +40,17 @@ def test_a_created_bundle_holds_what_it_was_told_and_only_needed_files(refined_b
 def test_predict_writes_the_refined_and_filled_masks(refined_bundle, dataset, tmp_path):
     assert main(["predict", str(dataset / "A_001"), "-o", str(tmp_path), "--model", str(refined_bundle)]) == 0
     record = json.loads((tmp_path / "A_001/prediction.json").read_text())
-    assert record["refiner"] is True and record["seconds"]["stages"]["refining"] > 0
+    assert record["method"] == "stabilised frames, outline, then nnunet, then fill_holes"
+    assert record["seconds"]["stages"]["nnunet redraw"] > 0
     written, _ = read_masks(tmp_path / "A_001/images/mri-linac-series-targets/output.mha")
 
     case = find_cases(dataset)[0].read_case().case
-    model = load_model(open_bundle(refined_bundle), "cpu")
-    tracked = track_whole(case, model.tracker).masks
-    session = model.refiner.start(case.sequence.frames[0], case.first_mask, case.sequence.spacing_mm)
+    bundle = open_bundle(refined_bundle)
+    tracker = dataclasses.replace(bundle.method.tracker(), postprocessing=())
+    tracked = track_whole(case, load_model(bundle, "cpu", tracker).chain).masks
+    assert bundle.method.nnunet is not None
+    refiner = bundle.method.nnunet.load_refiner(bundle.folder, "cpu")
+    session = refiner.start(case.sequence.frames[0], case.first_mask, case.sequence.spacing_mm)
     expected = [case.first_mask]
     for frame, mask in zip(case.sequence.frames[1:], tracked[1:], strict=True):
         expected.append(fill_holes(session.step(frame, mask)))

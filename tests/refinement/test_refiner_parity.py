@@ -14,7 +14,7 @@ import torch
 from nnunet_model_folder import drifting_disc, plan_dataset, write_model_folder
 from stock_nnunet import stock_labels, stock_predictor
 
-from cinetrack.refinement import Refiner
+from cinetrack.refinement.refiner import Refiner
 from cinetrack.refinement.window import FrameWindow
 
 CPU = torch.device("cpu")

@@ -10,7 +10,7 @@ from nnunet_model_folder import drifting_disc
 from stock_nnunet import stock_labels, stock_predictor
 
 from cinetrack.errors import InputError
-from cinetrack.refinement import Refiner
+from cinetrack.refinement.refiner import Refiner
 from cinetrack.sequence.intensity import min_max_8bit
 
 CPU = torch.device("cpu")

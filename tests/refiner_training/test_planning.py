@@ -140,7 +140,8 @@ def test_the_default_small_network_weighs_less_than_15_mb(planned):
     [
         (["--small", "--patch-size", "100"], "multiples of 16 from 64 on for 5 stages, found 100 x 100"),
         (["--small", "--patch-size", "64", "64", "64"], "one side or two, found 3"),
-        (["--small", "--features", "8"], "--features: expected two or more"),
+        (["--small", "--features", "8"], "--features: expected 3 or more"),
+        (["--small", "--features", "8", "16", "--patch-size", "64"], "positive numbers, one a stage, found 8 16"),
         (["--patch-size", "64"], "expected with --small only"),
         (["--num-processes", "0"], "--workers: expected 1 or more"),
         (["--batch-size", "1"], "--batch-size: expected 2 or more"),

@@ -136,8 +136,8 @@ def test_a_checkpoint_is_there_whole_or_not_at_all(planned, tmp_path, monkeypatc
     train(planned.raw_root, "--fold", "0", "--results", str(folders.results_root))
     before = (model_folder(folders, SMALL_PLANS) / "fold_0/checkpoint_best.pth").read_bytes()
 
-    def cut_off(content, filename):
-        Path(filename).write_bytes(b"half")
+    def cut_off(content, file):
+        file.write(b"half")
         raise KeyboardInterrupt
 
     monkeypatch.setattr(torch, "save", cut_off)

@@ -39,7 +39,7 @@ def test_the_guides_first_block_runs_from_phantom_to_scores(tmp_path, monkeypatc
     rows = json.loads((tmp_path / "metrics.json").read_text())["results"]
     assert len(rows) == 6
     record = json.loads((tmp_path / "predictions" / rows[0]["case_id"] / "prediction.json").read_text())
-    assert record["refiner"] is True and record["seconds"]["refining"] > 0
+    assert record["refiner"] is True and record["seconds"]["stages"]["refining"] > 0
     ranking = json.loads((tmp_path / "crossvalidation/crossvalidation.json").read_text())
     assert len(ranking["candidates"]) == 2
 

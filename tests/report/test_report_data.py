@@ -181,6 +181,13 @@ def test_a_bad_case_is_named_and_the_others_are_shown(predictions, dataset, movi
     assert [path.name for path in (tmp_path / "report" / "cases").iterdir()] == ["B_002.js"]
 
 
+def test_a_broken_file_of_an_observer_is_named_and_the_case_is_shown(predictions, dataset, tmp_path, capfd):
+    (dataset / "A_001/targets/A_001_labels copy.mha").write_bytes(b"junk")
+    assert main(["report", str(predictions), "--truth", str(dataset), "-o", str(tmp_path / "report")]) == 2
+    assert "error: A_001: observer  copy is left out" in capfd.readouterr().err
+    assert sorted(path.name for path in (tmp_path / "report/cases").iterdir()) == ["A_001.js", "B_002.js"]
+
+
 def test_a_prediction_of_another_shape_than_an_unlabelled_series_is_refused(tmp_path, moving_disc, capfd):
     frames, masks = moving_disc
     write_case(tmp_path / "data", "U_001", CineSequence(frames, (1.5, 1.0), 4.0, 0.35, "thorax"), None)

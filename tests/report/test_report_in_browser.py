@@ -117,7 +117,7 @@ def test_scrubbing_changes_the_frame_the_readout_and_every_cursor(page, folder):
     assert "frame 5 of 7 · 1.25 s · DSC 0.000" in page.inner_text("#readout")
     assert "prediction empty" in page.inner_text("#readout")
     assert (canvas(page) != before).any()
-    assert cursors.count() == 7
+    assert cursors.count() == 8
     assert all(cursors.nth(i).get_attribute("x1") != start for i, start in enumerate(at_start))
 
 
@@ -168,7 +168,7 @@ def test_plots_show_truth_prediction_and_the_observers_band(page, folder):
     drawn = page.locator("#plots svg").first.locator("path").evaluate_all("all => all.map((p) => p.dataset.series)")
     assert sorted(drawn) == ["observer 2", "observer 3", "prediction", "truth"]
     assert page.locator("#plots path.band").count() == 3
-    assert page.locator("#plots rect.gap").count() == 7  # the missed frame, in every plot
+    assert page.locator("#plots rect.gap").count() == 8  # the missed frame, in every plot
     assert "people" in page.inner_text("#casescores")
     assert page.is_visible("#planned") and page.is_visible("#dvh svg")
 
@@ -220,3 +220,13 @@ def test_the_film_plays(page, folder, tmp_path):
     page.evaluate("document.querySelector('video').play()")
     page.wait_for_function("document.querySelector('video').ended")
     assert page.evaluate("document.querySelector('video').videoWidth") == 9 * 56
+
+
+def test_a_gated_beam_is_drawn_with_its_trade_off(page, folder):
+    open_case(page, folder / "with_truth", "A_good")
+    assert "No medical device: research and simulation" in page.inner_text("#plots")
+    assert page.locator("#plots .beam").count() >= 1
+    duty = page.locator("#plots svg[aria-label='Duty cycle by margin'] path")
+    names = [duty.nth(i).get_attribute("data-series") for i in range(duty.count())]
+    assert names == ["duty cycle, predicted", "duty cycle, measured", "duty cycle, truth"]
+    assert all(len(duty.nth(i).get_attribute("d")) > 20 for i in range(duty.count()))

@@ -181,3 +181,17 @@ def test_json_with_a_byte_order_mark_is_read(dataset, platform_input, encoding):
         path.write_bytes(path.read_text().encode(encoding))
     for sequence in (find_cases(dataset)[0].read_sequence()[0], read_input_folder(platform_input).case.sequence):
         assert (sequence.frame_rate_hz, sequence.field_strength_t, sequence.region) == (4.0, 0.35, "abdomen")
+
+
+@pytest.mark.parametrize("ending", [".nrrd", ".nii", ".nii.gz", ".NII.GZ"])
+def test_series_and_labels_of_a_kind_that_is_not_read_are_named(dataset, ending):
+    folder = dataset / "A_001"
+    copy = folder / f"targets/A_001_labels{ending}"
+    copy.write_bytes(b"another program's")
+    find_cases(dataset)[0].read_labels()  # the one that is read is there
+    (folder / "targets/A_001_labels.mha").unlink()
+    with pytest.raises(InputError, match=f"A_001_labels{ending}: expected a mask in one of .mha, .*found"):
+        find_cases(dataset)[0].read_labels()
+    (folder / "images/A_001_frames.mha").rename(folder / f"images/A_001_frames{ending}")
+    with pytest.raises(InputError, match=f"A_001_frames{ending}: expected a cine-MR series in one of .mha"):
+        find_cases(dataset)[0].read_case()

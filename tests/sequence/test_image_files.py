@@ -93,7 +93,7 @@ def test_a_failed_write_leaves_the_old_file_and_nothing_else(tmp_path, monkeypat
     write_masks(path, np.ones((1, 4, 4), bool), ImageGeometry.in_plane((1.0, 1.0)))
     before = path.read_bytes()
     monkeypatch.setattr(sitk, "WriteImage", lambda *_, **__: (_ for _ in ()).throw(RuntimeError("disk full")))
-    with pytest.raises(RuntimeError, match="disk full"):
+    with pytest.raises(OSError, match="disk full"):
         write_masks(path, np.zeros((1, 4, 4), bool), ImageGeometry.in_plane((1.0, 1.0)))
     assert path.read_bytes() == before and list(tmp_path.iterdir()) == [path]
 
@@ -206,6 +206,17 @@ def test_exactly_one_series_is_expected_in_a_folder(tmp_path, volume):
         only_series_in(tmp_path)
     write_series(tmp_path / "a.mha", volume, ImageGeometry.in_plane((1.0, 1.0)))
     assert only_series_in(tmp_path) == tmp_path / "a.mha"
+    (tmp_path / "a.nii.gz").touch()  # of another program; the one that is read counts
+    assert only_series_in(tmp_path) == tmp_path / "a.mha"
     (tmp_path / "b.tif").touch()
     with pytest.raises(InputError, match="found a.mha, b.tif"):
         only_series_in(tmp_path)
+
+
+@pytest.mark.parametrize("ending", [".nrrd", ".NII.gz", ".nii", ".dcm", ".png"])
+def test_images_that_are_not_read_are_named(tmp_path, ending):
+    (tmp_path / f"a{ending}").write_bytes(b"x" * 99)
+    with pytest.raises(InputError, match=rf"a{ending}: expected .*\.mha, .* found .*{ending}"):
+        read_series(tmp_path / f"a{ending}")
+    if ending != ".png":
+        assert only_series_in(tmp_path).name == f"a{ending}"

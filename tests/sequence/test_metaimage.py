@@ -146,8 +146,8 @@ REFUSED = {
     "spacing nan": (header(ElementSpacing="5 nan 1") + RAW, "usable ElementSpacing"),
     "spacing inf": (header(ElementSpacing="5 1e400 1") + RAW, "usable ElementSpacing"),
     "spacing with commas": (header(ElementSpacing="5,1,1") + RAW, "usable ElementSpacing"),
-    "too few numbers": (header(Offset="0 0") + RAW, "usable Offset.*ElementSpacing"),
-    "a field swallowed": (header().replace(b"Offset = 0", b"Offset 0") + RAW, "without = before ElementSpacing"),
+    "too few numbers": (header(Offset="0 0") + RAW, "ElementSpacing lost"),
+    "a field swallowed": (header().replace(b"Offset = 0", b"Offset 0") + RAW, "ElementSpacing lost"),
     "flat matrix": (header(TransformMatrix="1 0 0 1 0 0 0 0 1") + RAW, "usable TransformMatrix"),
     "no matrix": (header(TransformMatrix="0 0 0 0 0 0 0 0 0") + RAW, "usable TransformMatrix"),
     "other element": (header(ElementType="MET_OTHER") + RAW, "usable ElementType"),
@@ -259,5 +259,5 @@ def test_a_file_that_cannot_be_opened_is_bad_input(tmp_path, monkeypatch):
 
     monkeypatch.setattr(type(path), "open", refused)
     for read in (read_series, FrameSpool, read_masks):
-        with pytest.raises(InputError, match=r"x.mha: expected .* cannot be read \(Permission denied\)"):
+        with pytest.raises(InputError, match=r"x.mha: expected .* found what cannot be read \(Permission denied\)"):
             read(path)

@@ -70,16 +70,17 @@ def multimask_bundle(tmp_path_factory) -> Path:
 
 @pytest.fixture(scope="session")
 def shipped_bundle() -> Path:
-    """The default bundle as it is: motion compensation, and a refiner within it."""
+    """The default bundle as it is: stabilised frames, and the outline, SAM2 and nnU-Net as sources."""
     return DEFAULT_BUNDLE
 
 
 @pytest.fixture(scope="session")
 def default_bundle(tmp_path_factory) -> Path:
-    """The default bundle, tracking in whole frames as stock SAM2 does."""
+    """The default bundle's SAM2 alone, on whole frames as they are, as stock SAM2 tracks."""
     folder = Path(shutil.copytree(DEFAULT_BUNDLE, tmp_path_factory.mktemp("bundles") / "default"))
     manifest = json.loads((folder / "bundle.json").read_text())
-    for key in ("region_px", "motion_compensation"):
-        manifest["tracker"].pop(key, None)
+    [sam2] = [source for source in manifest["sources"] if source["kind"] == "sam2"]
+    sam2.pop("region_px")
+    manifest |= {"stabilisation": None, "sources": [sam2]}
     (folder / "bundle.json").write_text(json.dumps(manifest))
     return folder

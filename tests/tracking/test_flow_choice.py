@@ -6,12 +6,11 @@ import cv2
 import numpy as np
 import pytest
 from scipy import ndimage
+from stub_sources import registration
 
 from cinetrack.evaluation.dice import dice_coefficients
-from cinetrack.tracking.flow_choice import CORRELATION_MARGIN, NEAR_PX, ChosenFlow
-from cinetrack.tracking.motion_compensation import FLOWS, MotionCompensatedTracker, MotionCompensation
-from cinetrack.tracking.optical_flow import SMOOTH_FLOW, FlowSearch, FlowSettings, pixel_grid, sampled
-from cinetrack.tracking.static import StaticTracker
+from cinetrack.tracking.stabilisation.flow_choice import CORRELATION_MARGIN, NEAR_PX, ChosenFlow
+from cinetrack.tracking.stabilisation.optical_flow import FLOWS, FlowSearch, pixel_grid, sampled
 
 SHAPE = (120, 104)
 
@@ -20,7 +19,7 @@ class GivenFlow(FlowSearch):
     """A search that finds what it is told."""
 
     def __init__(self, flow: np.ndarray) -> None:
-        super().__init__(np.zeros(SHAPE, np.uint8), FlowSettings())
+        super().__init__(np.zeros(SHAPE, np.uint8), FLOWS["flexible"])
         self.given, self.starts = flow, []
 
     def search(self, latest, reference, start):
@@ -110,8 +109,8 @@ def test_a_small_target_that_moves_by_itself_is_kept_better_than_by_the_smooth_f
         for mask in masks
     ]
     dice = []
-    for flows in ((SMOOTH_FLOW,), FLOWS):
-        session = MotionCompensatedTracker(StaticTracker(), MotionCompensation(1.0), flows).start(frames[0], masks[0])
+    for flows in (("smooth",), ("smooth", "flexible")):
+        session = registration(*flows).start(frames[0], masks[0])
         found = np.stack([session.step(frame).mask for frame in frames[1:]])
         dice.append(dice_coefficients(found, np.stack(masks[1:])).mean())
     assert dice[1] > dice[0] + 0.02

@@ -1,23 +1,19 @@
-"""The flow's settings: against OpenCV's own preset, and against a motion that is known."""
+"""The two flows: against OpenCV's own preset, and against a motion that is known."""
 
 from __future__ import annotations
-
-from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
 from scipy import ndimage
+from stub_sources import registration
 
-from cinetrack.bundle import open_bundle
+from cinetrack.bundle import find_bundle
 from cinetrack.evaluation.dice import dice_coefficients
 from cinetrack.phantom.case import draw_case
 from cinetrack.phantom.dataset import case_generator
 from cinetrack.phantom.draws import PhantomRequest
-from cinetrack.tracking.optical_flow import SMOOTH_FLOW, FlowSearch, FlowSettings, pixel_grid, sampled
-from cinetrack.tracking.registration import RegistrationTracker
-
-REGISTRATION = Path(__file__).resolve().parents[2] / "resources" / "registration"
+from cinetrack.tracking.stabilisation.optical_flow import FLOWS, FlowSearch, pixel_grid, sampled
 
 
 @pytest.fixture(scope="module")
@@ -37,8 +33,8 @@ def as_frames(*images: np.ndarray, noise: float, seed: int = 6) -> list[np.ndarr
     return [np.clip(image + rng.normal(0, noise, image.shape), 0, 255).astype(np.uint8) for image in images]
 
 
-def error_px(settings: FlowSettings, reference: np.ndarray, latest: np.ndarray, truth: np.ndarray) -> float:
-    search = FlowSearch(reference, settings)
+def error_px(flow: str, reference: np.ndarray, latest: np.ndarray, truth: np.ndarray) -> float:
+    search = FlowSearch(reference, FLOWS[flow])
     found = search.search(search.prepared(latest), search.prepared(reference), None)
     return float(np.hypot(*np.moveaxis(found - truth, -1, 0))[16:-16, 16:-16].mean())
 
@@ -46,18 +42,18 @@ def error_px(settings: FlowSettings, reference: np.ndarray, latest: np.ndarray, 
 def test_the_baseline_registers_by_opencvs_medium_preset(moved_tissue):
     tissue, moved, _ = moved_tissue
     reference, latest = as_frames(tissue, moved, noise=10)
-    settings = open_bundle(REGISTRATION).tracker.settings
-    search = FlowSearch(reference, settings)
+    [flow] = find_bundle("registration").method.stabilisation.flows
+    search = FlowSearch(reference, FLOWS[flow])
     prepared = search.prepared(latest), search.prepared(reference)
     preset = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM).calc(*prepared, None)
     np.testing.assert_array_equal(search.search(*prepared, None), preset)
 
 
-@pytest.mark.parametrize("settings", [FlowSettings(), SMOOTH_FLOW])
-def test_a_known_motion_is_found_to_a_fraction_of_a_pixel(settings, moved_tissue):
+@pytest.mark.parametrize("flow", FLOWS)
+def test_a_known_motion_is_found_to_a_fraction_of_a_pixel(flow, moved_tissue):
     tissue, moved, truth = moved_tissue
     reference, latest = as_frames(tissue, moved, noise=1)
-    assert error_px(settings, reference, latest, truth) < 0.3
+    assert error_px(flow, reference, latest, truth) < 0.3
 
 
 def test_outlines_follow_noisy_anatomy_better_by_the_smooth_flow():
@@ -67,8 +63,8 @@ def test_outlines_follow_noisy_anatomy_better_by_the_smooth_flow():
         drawn = draw_case(case_generator(72002, number), request)
         shown = drawn.masks[1:, 0].any(axis=(1, 2))
         dice = []
-        for tracker in (RegistrationTracker(SMOOTH_FLOW), RegistrationTracker()):
-            session = tracker.start(drawn.frames[0], drawn.masks[0, 0])
+        for flow in ("smooth", "flexible"):
+            session = registration(flow).start(drawn.frames[0], drawn.masks[0, 0])
             masks = np.stack([session.step(frame).mask for frame in drawn.frames[1:]])
             dice.append(dice_coefficients(masks[shown], drawn.masks[1:, 0][shown]).mean())
         gains.append(dice[0] - dice[1])

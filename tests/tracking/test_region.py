@@ -1,4 +1,4 @@
-"""A tracker in the target's surroundings: what it is shown, and that what it finds lands where it belongs."""
+"""A source that is shown the target's surroundings: what it sees, and that what it finds lands where it belongs."""
 
 from __future__ import annotations
 
@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from stub_sources import StubSource, brighter_than_100
 
 from cinetrack.errors import InputError
-from cinetrack.tracking import BoxPrompt, MaskPrompt, PointPrompt, StepResult
-from cinetrack.tracking.region import OUTSIDE_LOGIT, Region, RegionTracker
-from cinetrack.tracking.registration import RegistrationTracker
-from cinetrack.tracking.static import StaticTracker
+from cinetrack.tracking import BoxPrompt, Chain, MaskPrompt, PointPrompt
+from cinetrack.tracking.evidence.outline import OutlineSource
+from cinetrack.tracking.region import OUTSIDE_LOGIT, Region
 
 SHAPE = (200, 150)
 
@@ -21,39 +21,14 @@ def disc(row: float, column: float, radius: float, shape: tuple[int, int] = SHAP
     return np.hypot(rows - row, columns - column) < radius
 
 
-class Threshold:
-    """A tracker that keeps what it is shown; the target is what is brighter than 100."""
-
-    name, precision = "threshold", "exact"
-
-    def __init__(self) -> None:
-        self.shown: list[np.ndarray] = []
-        self.prompts: list = []
-
-    def start(self, frame, prompt, num_frames=None):
-        self.prompts.append(prompt)
-        return _ThresholdSession(self, frame)
+def threshold(region_px: int | None = 64, **options) -> tuple[StubSource, Chain]:
+    """A source to which the target is what is brighter than 100, and the chain of it alone."""
+    source = StubSource(brighter_than_100, region_px=region_px, **options)
+    return source, Chain("threshold", (source,))
 
 
-class _ThresholdSession:
-    def __init__(self, tracker: Threshold, frame: np.ndarray) -> None:
-        self._tracker = tracker
-        self.results = [self._seen(frame)]
-
-    def step(self, frame):
-        self.results = [self._seen(frame)]
-        return self.results[0]
-
-    def correct(self, prompt, target=0):
-        self._tracker.prompts.append(prompt)
-        return self.results[target]
-
-    def copy(self):
-        return self
-
-    def _seen(self, frame):
-        self._tracker.shown.append(frame)
-        return StepResult(frame > 100, (frame - 100.0).astype(np.float32), 3.0, 0.9)
+class OutlineInRegion(OutlineSource):
+    region_px = 64
 
 
 @given(
@@ -76,13 +51,13 @@ def test_a_region_holds_its_target_with_a_margin_and_lies_on_the_frame(side, bot
 
 
 def test_masks_and_logits_come_back_to_their_place_on_the_frame():
-    inner = Threshold()
+    source, chain = threshold()
     frame = np.where(disc(60, 100, 8), 250, 10).astype(np.int16)
-    session = RegionTracker(inner, 64).start(frame, disc(60, 100, 8))
+    session = chain.start(frame, disc(60, 100, 8))
     moved = np.where(disc(70, 95, 8) | disc(180, 20, 8), 250, 10).astype(np.int16)
     result = session.step(moved)
     np.testing.assert_array_equal(result.mask, disc(70, 95, 8))  # not the look-alike far away
-    assert inner.shown[-1].shape == (64, 64)
+    assert source.shown[-1].shape == (64, 64)
     assert result.logits[70, 95] == 150 and result.logits[180, 20] == OUTSIDE_LOGIT
     assert (result.object_score, result.predicted_iou) == (3.0, 0.9)
 
@@ -90,37 +65,48 @@ def test_masks_and_logits_come_back_to_their_place_on_the_frame():
 def test_a_region_larger_than_the_frame_is_the_frame():
     rng = np.random.default_rng(0)
     frames = rng.integers(0, 500, (4, *SHAPE)).astype(np.int16)
-    whole = RegistrationTracker().start(frames[0], disc(100, 70, 20))
-    region = RegionTracker(RegistrationTracker(), 400).start(frames[0], disc(100, 70, 20))
+    (seen_whole, whole), (seen, region) = threshold(None), threshold(400)
+    whole, region = (chain.start(frames[0], disc(100, 70, 20)) for chain in (whole, region))
     for frame in frames[1:]:
         expected, found = whole.step(frame), region.step(frame)
         np.testing.assert_array_equal(found.mask, expected.mask)
         np.testing.assert_array_equal(found.logits, expected.logits)
+    np.testing.assert_array_equal(seen.shown, seen_whole.shown)
 
 
 def test_every_kind_of_prompt_is_given_in_the_regions_coordinates():
-    inner = Threshold()
-    frame = np.zeros(SHAPE, np.int16)
-    session = RegionTracker(inner, 64).start(frame, BoxPrompt(90.5, 60, 110, 80))
-    assert inner.prompts.pop() == BoxPrompt(90.5 - 68, 60 - 38, 110 - 68, 80 - 38)
+    source, chain = threshold()
+    session = chain.start(np.zeros(SHAPE, np.int16), BoxPrompt(90.5, 60, 110, 80))
+    assert source.prompts.pop() == BoxPrompt(90.5 - 68, 60 - 38, 110 - 68, 80 - 38)
     session.correct(PointPrompt(((100.0, 70.0), (75.0, 90.0)), (True, False)))
-    assert inner.prompts.pop() == PointPrompt(((32.0, 32.0), (7.0, 52.0)), (True, False))
+    assert source.prompts.pop() == PointPrompt(((32.0, 32.0), (7.0, 52.0)), (True, False))
     session.correct(MaskPrompt(disc(100, 70, 5)))
-    np.testing.assert_array_equal(inner.prompts.pop().mask, disc(100 - 68, 70 - 38, 5, (64, 64)))
+    np.testing.assert_array_equal(source.prompts.pop().mask, disc(100 - 68, 70 - 38, 5, (64, 64)))
 
 
-def test_a_correction_outside_the_region_starts_the_target_over_there():
-    frame = np.zeros(SHAPE, np.int16)
-    session = RegionTracker(StaticTracker(), 64).start(frame, [disc(30, 30, 8), disc(30, 100, 8)])
+@pytest.mark.parametrize("remembers", [True, False])
+def test_a_correction_outside_the_region_starts_the_target_over_there(remembers):
+    source, chain = threshold(remembers=remembers)
+    session = chain.start(np.zeros(SHAPE, np.int16), [disc(30, 30, 8), disc(30, 100, 8)])
     session.correct(MaskPrompt(disc(170, 120, 9)), 1)
-    session.step(frame)
+    np.testing.assert_array_equal(source.prompts[-1].mask.sum(), disc(170, 120, 9).sum())
+    session.step(np.where(disc(30, 30, 8) | disc(30, 100, 8) | disc(170, 120, 9), 250, 10).astype(np.int16))
     np.testing.assert_array_equal(session.results[0].mask, disc(30, 30, 8))
     np.testing.assert_array_equal(session.results[1].mask, disc(170, 120, 9))
 
 
+def test_a_corrected_outline_that_remembers_nothing_moves_its_region_along():
+    chain = Chain("outline", (OutlineInRegion(),))
+    frame = np.zeros(SHAPE, np.int16)
+    session = chain.start(frame, disc(30, 30, 8))
+    for place in ((60, 60), (170, 120), (30, 30)):
+        session.correct(MaskPrompt(disc(*place, 9)))
+        np.testing.assert_array_equal(session.step(frame).mask, disc(*place, 9))
+
+
 def test_a_copy_goes_on_by_itself():
     frame = np.zeros(SHAPE, np.int16)
-    session = RegionTracker(StaticTracker(), 64).start(frame, disc(30, 30, 8))
+    session = Chain("outline", (OutlineInRegion(),)).start(frame, disc(30, 30, 8))
     twin = session.copy()
     session.correct(MaskPrompt(disc(34, 30, 8)))
     twin.add_target(MaskPrompt(disc(150, 90, 8)))
@@ -129,13 +115,35 @@ def test_a_copy_goes_on_by_itself():
     assert (len(session.results), len(twin.results)) == (1, 2)
 
 
+def test_targets_with_the_same_surroundings_share_what_is_worked_out_of_them():
+    computed = []
+
+    class Sharing(StubSource):
+        def target(self):
+            outer = self
+
+            class Target:
+                def prompt(self, view, prompt):
+                    return self.log_odds(view)
+
+                def log_odds(self, view):
+                    return view.derived(outer, lambda pixels: computed.append(view.index) or brighter_than_100(pixels))
+
+            return Target()
+
+    frame = np.zeros(SHAPE, np.int16)
+    source = Sharing(brighter_than_100, region_px=64)
+    session = Chain("sharing", (source,)).start(frame, [disc(50, 50, 8), disc(50, 50, 9), disc(140, 100, 8)])
+    session.step(frame)
+    assert computed == [0, 0, 1, 1]
+
+
 def test_what_lies_outside_the_frame_is_refused():
     frame = np.zeros(SHAPE, np.int16)
-    with pytest.raises(InputError, match="region: expected a side of 64 px or more, found 10"):
-        RegionTracker(StaticTracker(), 10)
+    _, chain = threshold()
     with pytest.raises(InputError, match="expected it within the frame's"):
-        RegionTracker(StaticTracker(), 64).start(frame, BoxPrompt(190, 10, 210, 20))
-    session = RegionTracker(StaticTracker(), 64).start(frame, disc(30, 30, 8))
+        chain.start(frame, BoxPrompt(190, 10, 210, 20))
+    session = chain.start(frame, disc(30, 30, 8))
     with pytest.raises(InputError, match="target: expected a number from 0 to 0, found 1"):
         session.correct(MaskPrompt(disc(30, 30, 8)), 1)
     with pytest.raises(InputError, match="expected the first frame's"):

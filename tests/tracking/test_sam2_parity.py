@@ -9,20 +9,21 @@ import pytest
 import torch
 from stock_sam2 import stock_from_yaml, stock_propagate, stock_published, stock_state, write_frames
 
-from cinetrack.tracking import BoxPrompt, MaskPrompt, PointPrompt
+from cinetrack.tracking import BoxPrompt, Chain, MaskPrompt, PointPrompt
 from cinetrack.tracking.evidence.sam2.architecture import build_network
-from cinetrack.tracking.evidence.sam2.tracker import Sam2Tracker
+from cinetrack.tracking.evidence.sam2.source import Sam2Source
 
 TOLERANCE = 1e-3  # logits, float32
 CPU = torch.device("cpu")
 
 
-def tracker_from(folder: Path) -> Sam2Tracker:
-    return Sam2Tracker.load("tracker.yaml", folder / "tracker.pt", folder, CPU)
+def sam2_from(folder: Path, config: str = "tracker.yaml", weights: Path | None = None, **options) -> Chain:
+    """SAM2 alone, on whole frames as they are; `num_frames` of the sequence may be given."""
+    return Chain("sam2", (Sam2Source.load(config, weights or folder / "tracker.pt", folder, CPU, **options),))
 
 
-def streamed(tracker, frames, prompt, num_frames=None) -> list[np.ndarray]:
-    session = tracker.start(frames[0], prompt, num_frames=num_frames)
+def streamed(chain: Chain, frames, prompt) -> list[np.ndarray]:
+    session = chain.start(frames[0], prompt)
     logits = [np.stack([result.logits for result in session.results])]
     for frame in frames[1:]:
         session.step(frame)
@@ -46,7 +47,7 @@ def test_logits_equal_stock_sam2_over_24_frames(bundle, request, drifting_series
     stock.add_new_mask(state, 0, 1, masks[0])
     expected = stock_propagate(stock, state)
     assert (expected[20] > 0).any()  # both tracking nothing would agree too
-    assert_same(streamed(tracker_from(folder), frames, masks[0]), expected)
+    assert_same(streamed(sam2_from(folder), frames, masks[0]), expected)
 
 
 def test_a_sequence_shorter_than_the_pointer_memory_equals_stock_when_its_length_is_given(
@@ -57,7 +58,7 @@ def test_a_sequence_shorter_than_the_pointer_memory_equals_stock_when_its_length
     state = stock_state(stock, write_frames(tmp_path / "frames", frames))
     stock.add_new_mask(state, 0, 1, masks[0])
     expected = stock_propagate(stock, state)
-    assert_same(streamed(tracker_from(default_bundle), frames, masks[0], num_frames=6), expected)
+    assert_same(streamed(sam2_from(default_bundle, num_frames=6), frames, masks[0]), expected)
 
 
 def test_several_targets_equal_stock(default_bundle, drifting_series, tmp_path):
@@ -69,7 +70,7 @@ def test_several_targets_equal_stock(default_bundle, drifting_series, tmp_path):
     stock.add_new_mask(state, 0, 2, second)
     expected = stock_propagate(stock, state)
     prompts = [MaskPrompt(masks[0]), MaskPrompt(second)]
-    assert_same(streamed(tracker_from(default_bundle), frames, prompts, num_frames=8), expected)
+    assert_same(streamed(sam2_from(default_bundle, num_frames=8), frames, prompts), expected)
 
 
 @pytest.mark.parametrize("bundle", ["default_bundle", "multimask_bundle"])
@@ -86,7 +87,7 @@ def test_box_and_point_prompts_equal_stock(bundle, kind, request, drifting_serie
         stock.add_new_points_or_box(state, 0, 1, points=[[38.0, 48.0]], labels=[1])
         prompt = PointPrompt(points=((48.0, 38.0),), positive=(True,))
     expected = stock_propagate(stock, state)
-    assert_same(streamed(tracker_from(folder), frames, prompt, num_frames=4), expected)
+    assert_same(streamed(sam2_from(folder, num_frames=4), frames, prompt), expected)
 
 
 @pytest.mark.parametrize("kind", ["mask", "box", "points"])
@@ -111,7 +112,7 @@ def test_a_later_prompt_equals_stock_that_keeps_corrected_frames_as_prompted_one
         prompt = PointPrompt(points=((48.0, 38.0), (5.0, 5.0)), positive=(True, False))
     expected = stock_propagate(stock, state, 4, 4)
 
-    session = tracker_from(multimask_bundle).start(frames[0], masks[0], num_frames=9)
+    session = sam2_from(multimask_bundle, num_frames=9).start(frames[0], masks[0])
     for frame in frames[1:5]:
         session.step(frame)
     corrected = session.correct(prompt)
@@ -132,7 +133,7 @@ def test_two_clicks_in_turn_on_a_later_frame_equal_stock(multimask_bundle, drift
     stock.add_new_points_or_box(state, 4, 1, points=[[12.0, 70.0]], labels=[0], clear_old_points=False)
     expected = stock_propagate(stock, state, 4, 2)
 
-    session = tracker_from(multimask_bundle).start(frames[0], masks[0], num_frames=7)
+    session = sam2_from(multimask_bundle, num_frames=7).start(frames[0], masks[0])
     for frame in frames[1:5]:
         session.step(frame)
     session.correct(PointPrompt(points=((48.0, 38.0),), positive=(True,)))
@@ -156,5 +157,5 @@ def test_a_published_configuration_with_metas_checkpoint_format_equals_stock(dri
     stock.add_new_mask(state, 0, 1, masks[0])
     expected = stock_propagate(stock, state)
     assert np.ptp(expected[2]) > 0
-    tracker = Sam2Tracker.load("sam2.1_hiera_s.yaml", checkpoint, tmp_path, CPU)
-    assert_same(streamed(tracker, frames, masks[0], num_frames=3), expected)
+    chain = sam2_from(tmp_path, "sam2.1_hiera_s.yaml", checkpoint, num_frames=3)
+    assert_same(streamed(chain, frames, masks[0]), expected)

@@ -22,7 +22,8 @@ SMALL_BYTES = 16 << 10  # files up to this size are kept in memory once read: th
 
 
 class HubFiles:
-    """Implements `WriteOnceFiles` in the dataset repository `repo_id`, made private where there is none.
+    """Implements `WriteOnceFiles` in the dataset repository `repo_id`, made private where there is none unless opened
+    to read alone.
 
     The token is huggingface_hub's own (HF_TOKEN or `hf auth login`), the server HF_ENDPOINT's.
 
@@ -30,18 +31,20 @@ class HubFiles:
         InputError: no access to the repository.
     """
 
-    def __init__(self, repo_id: str) -> None:
+    def __init__(self, repo_id: str, to_read: bool = False) -> None:
         self._api = HfApi()
         self._repo_id = repo_id
         self._small: dict[str, bytes] = {}
         self._listed: tuple[str, list[str]] = ("", [])  # newest commit listed, and its files
         self.location = f"hf://datasets/{repo_id}"
         try:
-            self._api.create_repo(repo_id, repo_type="dataset", private=True, exist_ok=True)
+            if not to_read:
+                self._api.create_repo(repo_id, repo_type="dataset", private=True, exist_ok=True)
             self._head()
         except (HfHubHTTPError, httpx.HTTPError, ValueError) as error:
+            wanted = "read" if to_read else "written"
             raise InputError(
-                f"{self.location}: expected a dataset repository that can be written, found {error}"
+                f"{self.location}: expected a dataset repository that can be {wanted}, found {error}"
             ) from None
 
     def names(self, folder: str) -> list[str]:

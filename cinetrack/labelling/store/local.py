@@ -15,11 +15,18 @@ SCRATCH = ".incoming"
 
 
 class LocalFiles:
-    """Implements `WriteOnceFiles` in `root`, which is made. Raises InputError where it cannot be written."""
+    """Implements `WriteOnceFiles` in `root`, which is made unless it is opened to read alone.
 
-    def __init__(self, root: Path) -> None:
+    Raises:
+        InputError: it cannot be written, or is not there to be read.
+    """
+
+    def __init__(self, root: Path, to_read: bool = False) -> None:
         self.root = root
         self.location = str(root)
+        if to_read:
+            self._expect_readable()
+            return
         try:
             (root / SCRATCH).mkdir(parents=True, exist_ok=True)
         except OSError as error:
@@ -44,6 +51,12 @@ class LocalFiles:
     def delete(self, names: Iterable[str]) -> None:
         for name in names:
             (self.root / check_name(name)).unlink(missing_ok=True)
+
+    def _expect_readable(self) -> None:
+        if not os.path.isdir(self.root):
+            raise InputError(f"{self.root}: expected a folder of labels, found none")
+        if not os.access(self.root, os.R_OK | os.X_OK):
+            raise InputError(f"{self.root}: expected a folder of labels, found one that may not be read")
 
     def _expect_hard_links(self) -> None:
         # Some network shares and USB sticks have none; that should be said before someone has drawn anything.

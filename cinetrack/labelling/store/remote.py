@@ -21,12 +21,13 @@ class RemoteFiles:
     """Implements `WriteOnceFiles` below an fsspec URL.
 
     Args:
+        to_read: to read alone: nothing is tried out, and what is not there is an error.
         options: the driver's own (endpoint_url, key, ...); its environment variables count as usual.
     Raises:
-        InputError: no such driver here, no access, or no exclusive creation.
+        InputError: no such driver here, no access, or no exclusive creation; nothing there to read.
     """
 
-    def __init__(self, url: str, **options: Any) -> None:
+    def __init__(self, url: str, to_read: bool = False, **options: Any) -> None:
         import fsspec
 
         try:
@@ -36,7 +37,10 @@ class RemoteFiles:
         self._fs: AbstractFileSystem
         self._root = root.rstrip("/")
         self.location = url
-        self._expect_exclusive_creation()
+        if to_read:
+            self._expect_something()
+        else:
+            self._expect_exclusive_creation()
 
     def names(self, folder: str) -> list[str]:
         self._fs.invalidate_cache()  # others write here too
@@ -75,6 +79,16 @@ class RemoteFiles:
             if _is_refused_condition(error):
                 raise AlreadyThere(name) from None
             raise
+
+    def _expect_something(self) -> None:
+        try:
+            found = self._fs.exists(self._root)
+        except Exception as error:  # drivers let their client's own errors through (credentials, endpoints)
+            raise InputError(
+                f"{self.location}: expected a place with labels, found {type(error).__name__}: {error}"
+            ) from None
+        if not found:
+            raise InputError(f"{self.location}: expected a place with labels, found none")
 
     def _expect_exclusive_creation(self) -> None:
         probe = f"probe/{secrets.token_hex(8)}"

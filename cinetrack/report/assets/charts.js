@@ -30,7 +30,7 @@ function ticks(low, high, count) {
 }
 
 // options: title, unit, height, x (all series' positions), series [{name, color, values, x?, dash?}],
-// band {x, low, high}, gaps [[from, to], ...] shaded, floor and ceiling (y limits at least to reach), onSeek(x), xUnit.
+// band {x, low, high}, gaps [[from, to], ...] shaded, bars [[from, to], ...] along the bottom, floor and ceiling (y limits at least to reach), onSeek(x), xUnit.
 // Returns {setCursor(x)}. Redraws itself when its width changes.
 function lineChart(host, options) {
   const box = htmlElement("div", undefined, host, "chart");
@@ -59,6 +59,9 @@ function lineChart(host, options) {
     for (const [from, to] of options.gaps || []) {
       const left = toX(from);
       svgElement("rect", { class: "gap", x: left, y: margin.top, width: Math.max(2, toX(to) - left), height: height - margin.top - margin.bottom }, svg);
+    }
+    for (const [from, to] of options.bars || []) {
+      svgElement("rect", { class: "beam", x: toX(from), y: height - margin.bottom - 7, width: Math.max(1, toX(to) - toX(from)), height: 7 }, svg);
     }
     const vertical = ticks(low, high, height > 140 ? 6 : 4);
     for (const y of vertical.values) {

@@ -224,6 +224,7 @@ function drawPlots(page, rate) {
     const series = [{ name: "prediction", color: LINE.prediction, values: page.object_score, x: times.slice(0, page.object_score.length) }];
     chart({ title: "Tracker's object score", unit: "logit, below 0: target not seen", series });
   }
+  drawGate(page, chart, host);
 }
 
 function drawLegend(page, anyMissed) {

@@ -56,13 +56,20 @@ class Source(Protocol):
         precision: of its arithmetic, for logs.
     """
 
-    name: str
-    weight: float
-    limit: float | None
-    region_px: int | None
-    decodes: bool
-    remembers: bool
-    precision: str
+    @property
+    def name(self) -> str: ...
+    @property
+    def weight(self) -> float: ...
+    @property
+    def limit(self) -> float | None: ...
+    @property
+    def region_px(self) -> int | None: ...
+    @property
+    def decodes(self) -> bool: ...
+    @property
+    def remembers(self) -> bool: ...
+    @property
+    def precision(self) -> str: ...
 
     def target(self) -> TargetEvidence:
         """An empty memory for one more target."""

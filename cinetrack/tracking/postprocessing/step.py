@@ -22,7 +22,8 @@ class TargetMasks(Protocol):
 class PostProcessing(Protocol):
     """A loaded step. `name` is of its stage, for logs and seconds."""
 
-    name: str
+    @property
+    def name(self) -> str: ...
 
     def start(self, frame: np.ndarray, mask: np.ndarray, spacing_mm: Spacing) -> TargetMasks:
         """Begin with a prompted (H, W) frame and its (H, W) bool mask, which stays as it is."""

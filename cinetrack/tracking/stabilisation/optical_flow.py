@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from cinetrack.sequence.intensity import finite_frame
+from cinetrack.sequence.intensity import NumberRange, gain_8bit
 
 # Smaller frames are padded: below, the flow's pyramid has no level to work on (found by trying all settings allowed).
 SMALLEST_SIDE_PX = 96
@@ -45,7 +45,7 @@ class FlowSettings:
 
 
 # "flexible" is OpenCV's preset. "smooth" follows most anatomy better under cine-MR's noise, and small targets that move
-# by themselves worse (experiments/flow-choice).
+# by themselves worse.
 FLOWS = {"smooth": FlowSettings(10, 4, 40.0, 20.0), "flexible": FlowSettings(8, 3, 20.0, 10.0)}
 
 
@@ -55,15 +55,16 @@ class FlowSearch:
     def __init__(self, first_frame: np.ndarray, settings: FlowSettings) -> None:
         """`first_frame`, (H, W), gives the frames' shape and the intensities that the search tells apart."""
         self._shape = first_frame.shape
-        self._window = _intensity_window(first_frame, WINDOW_PERCENTILES)
+        self._numbers = NumberRange.of(first_frame)
+        self._low, high = np.percentile(self._numbers.values(first_frame), WINDOW_PERCENTILES)
+        self._gain, _ = gain_8bit(float(self._low), float(high))
         self._search = _dis(settings)
         self.grid = pixel_grid(self._shape)
 
     def prepared(self, frame: np.ndarray) -> np.ndarray:
         """A frame as the search takes it: uint8, padded where small."""
-        low, high = self._window
-        values = finite_frame(frame)[0].astype(np.float64)
-        image = np.clip((values - low) * (255.0 / (high - low)), 0, 255).astype(np.uint8)
+        with np.errstate(over="ignore"):  # far beyond the window is 255
+            image = np.clip((self._numbers.values(frame) - self._low) * self._gain, 0, 255).astype(np.uint8)
         missing = [max(SMALLEST_SIDE_PX - side, 0) for side in self._shape]
         return np.pad(image, [(0, n) for n in missing], mode="edge") if any(missing) else image
 
@@ -75,7 +76,8 @@ class FlowSearch:
         Returns:
             as large as the prepared frames, (H, W, 2) float32, (column, row) displacement in px.
         """
-        return self._search.calc(latest, reference, None if start is None else start.copy())
+        # OpenCV takes None for no start, and changes what it is given; its types know of neither.
+        return self._search.calc(latest, reference, None if start is None else start.copy())  # type: ignore[arg-type]
 
     def on_reference(self, flow: np.ndarray) -> np.ndarray:
         """Where on the reference the latest frame's pixels lie: (H, W, 2) float32, (column, row) in px."""
@@ -102,12 +104,8 @@ def pixel_grid(shape: tuple[int, int]) -> np.ndarray:
 
 def sampled(image: np.ndarray, where: np.ndarray, interpolation: int = cv2.INTER_LINEAR) -> np.ndarray:
     """An (H, W) or (H, W, C) float32 image at the points `where`; outside of it the nearest edge value holds."""
-    return cv2.remap(image, where, None, interpolation, borderMode=cv2.BORDER_REPLICATE)
-
-
-def _intensity_window(frame: np.ndarray, percentiles: tuple[float, float]) -> tuple[float, float]:
-    low, high = np.percentile(finite_frame(frame)[0].astype(np.float64), percentiles)
-    return (low, high) if high > low else (low, low + 1.0)
+    # One map holds both coordinates, which OpenCV's types do not know.
+    return cv2.remap(image, where, None, interpolation, borderMode=cv2.BORDER_REPLICATE)  # type: ignore[call-overload]
 
 
 def _dis(settings: FlowSettings) -> cv2.DISOpticalFlow:

@@ -7,7 +7,7 @@ from collections.abc import Callable
 import cv2
 import numpy as np
 
-from cinetrack.sequence.intensity import finite_frame
+from cinetrack.sequence.intensity import NumberRange
 from cinetrack.tracking.stabilisation.optical_flow import sampled
 from cinetrack.tracking.view import Box
 
@@ -19,9 +19,9 @@ def stabilised_reader(frame: np.ndarray, on_latest: Callable[[Box], np.ndarray])
         frame: (H, W), any real type.
         on_latest: where on the frame the reference's pixels of a box lie, as `FlowSearch.on_latest`.
     Returns:
-        rows and columns -> (h, w) float32, within the whole frame's own range of intensities.
+        rows and columns -> (h, w) float32, within the whole frame's own range of intensities, up to a scale.
     """
-    values = finite_frame(frame)[0].astype(np.float32)
+    values = NumberRange.of(frame).values(frame).astype(np.float32)  # within what float32 can hold
     low, high = values.min(), values.max()
 
     def read(box: Box) -> np.ndarray:

@@ -7,6 +7,7 @@ either set here or belong to the session. A yaml names Python classes, so only m
 from __future__ import annotations
 
 import importlib
+from collections.abc import Mapping
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ from omegaconf import DictConfig, OmegaConf
 from sam2.modeling.position_encoding import PositionEmbeddingSine
 from sam2.modeling.sam2_base import SAM2Base
 
+from cinetrack.bundle.build_limit import BuildLimit, check_settings
 from cinetrack.bundle.model_yaml import read_model_yaml
 from cinetrack.bundle.safe_weights import differences, load_network
 from cinetrack.errors import BundleError, InputError
@@ -47,6 +49,8 @@ PREDICTOR_ONLY = (
     "clear_non_cond_mem_around_input",
     "add_all_frames_to_correct_as_cond",
 )
+# SAM2's own is 1024. Four times its pixels, and sixteen times its attention, is where a GPU of 16 GB ends.
+LARGEST_IMAGE_PX = 2048
 _ROOTS = ("sam2.modeling.sam2_base.SAM2Base", "sam2.sam2_video_predictor.SAM2VideoPredictor")
 
 
@@ -97,17 +101,33 @@ def read_architecture(config: str, folder: Path) -> DictConfig:
     for key in PREDICTOR_ONLY:
         model.pop(key, None)
     model._target_ = _ROOTS[0]
-    _check_classes(path, OmegaConf.to_container(model), "model")
-    return OmegaConf.merge(model, POSTPROCESSING) if published else model
+    plain = OmegaConf.to_container(model)
+    _check_classes(path, plain, "model")
+    check_settings(plain, path, "model")
+    size_px = model.get("image_size", 512)  # SAM2Base's default
+    if not isinstance(size_px, int) or not 0 < size_px <= LARGEST_IMAGE_PX:
+        raise BundleError(f"{path}: model.image_size: expected 1 to {LARGEST_IMAGE_PX} px, found {size_px}")
+    if published:
+        model.merge_with(POSTPROCESSING)
+    return model
 
 
-def build_network(config: str, folder: Path) -> SAM2Base:
-    """SAM2 with untrained weights, on the CPU, in evaluation mode. Raises BundleError as `read_architecture`."""
+def build_network(config: str, folder: Path, weights: Mapping[str, Any] | None = None) -> SAM2Base:
+    """SAM2 with untrained weights, on the CPU, in evaluation mode.
+
+    Args:
+        config, folder: as for `read_architecture`.
+        weights: those that it will be given, which say how large it may be; None where it is yet to be trained.
+    Raises:
+        BundleError: as `read_architecture`, or a network that cannot be built, or that is larger than the weights.
+    """
     model = read_architecture(config, folder)
-    try:
-        network = instantiate(model, _recursive_=True)
-    except Exception as error:  # hydra wraps whatever a constructor raises
-        raise BundleError(f"{folder / config}: expected a SAM2 configuration, found one that fails: {error}") from None
+    with BuildLimit(folder / config, weights) as limit:
+        try:
+            network = instantiate(model, _recursive_=True)
+        except Exception as error:  # hydra wraps whatever a constructor raises
+            reason = f"{folder / config}: expected a SAM2 configuration, found one that fails: {error}"
+            raise BundleError(limit.refusal or reason) from None
     for module in network.modules():
         # Filled on "cuda" whenever a GPU is visible, even for a model that will run on the CPU.
         if isinstance(module, PositionEmbeddingSine):

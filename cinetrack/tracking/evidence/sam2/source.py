@@ -6,10 +6,12 @@ time and with a bounded memory.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from sam2.modeling.sam2_base import SAM2Base
 
@@ -22,6 +24,7 @@ from cinetrack.tracking.evidence.sam2.image_transform import (
 )
 from cinetrack.tracking.evidence.sam2.memory_bank import MemoryBank
 from cinetrack.tracking.evidence.source import Evidence, TargetEvidence
+from cinetrack.tracking.finite import finite_answer
 from cinetrack.tracking.prompts import MaskPrompt, Prompt
 from cinetrack.tracking.view import View
 
@@ -31,7 +34,8 @@ UNKNOWN_LENGTH = 2**31
 # SAM2VideoPredictor clamps the logits that it feeds back beside new clicks.
 FED_BACK_LOGIT_LIMIT = 32.0
 
-Features = tuple[list[torch.Tensor], list[torch.Tensor], list[tuple[int, int]]]
+Features = tuple[list[torch.Tensor], list[torch.Tensor], list[tuple[int, int]]]  # with their positions and sizes
+Tracked = tuple[dict[str, Any], float]  # SAM2's output, and the decoder's estimate of the mask's overlap
 
 
 class Sam2Source:
@@ -50,18 +54,20 @@ class Sam2Source:
         region_px: int | None = None,
         weight: float = 1.0,
         num_frames: int = UNKNOWN_LENGTH,
+        origin: Path | str = "SAM2's weights",
     ) -> None:
         """
         Args:
             dtype: float32, or the type of autocast on a GPU.
             region_px, weight: as in `Source`.
             num_frames: of the sequence; below 16 stock SAM2 keeps fewer object pointers, for comparisons with it.
+            origin: where the weights came from, to be named where they do not work.
         """
         self.network = network.to(device).eval().requires_grad_(False)
         self.device = device
         self.dtype = dtype
         self.precision = str(dtype).removeprefix("torch.")
-        self.region_px, self.weight, self.num_frames = region_px, weight, num_frames
+        self.region_px, self.weight, self.num_frames, self.origin = region_px, weight, num_frames, origin
 
     @classmethod
     def load(
@@ -82,27 +88,33 @@ class Sam2Source:
         Raises:
             BundleError: names the file, what was expected and what was found.
         """
-        network = build_network(config, folder)
-        load_weights_into(network, read_weights(checkpoint), checkpoint)
-        return cls(network, device, dtype, **options)
+        weights = read_weights(checkpoint)
+        network = build_network(config, folder, weights)
+        load_weights_into(network, weights, checkpoint)
+        return cls(network, device, dtype, origin=checkpoint, **options)
 
     def target(self) -> TargetEvidence:
         """An empty memory for one more target."""
         return Sam2Target(self)
 
-    def autocast(self) -> AbstractContextManager[Any]:
+    def autocast(self, in_float32: bool = False) -> AbstractContextManager[Any]:
         """The context in which the network runs."""
-        if self.dtype == torch.float32:
+        if in_float32 or self.dtype == torch.float32:
             return nullcontext()
         return torch.autocast(self.device.type, dtype=self.dtype)
 
-    def features(self, view: View) -> Features:
-        """The image encoder's features of a view, its positions and their sizes; worked out once a view."""
-        return view.derived(self, self._embed)
+    def features(self, view: View, in_float32: bool = False) -> Features:
+        """The image encoder's features of a view, worked out once for each of its targets together."""
+        return view.derived((self, in_float32), lambda pixels: self._embed(pixels, in_float32))
 
-    def _embed(self, pixels: Any) -> Features:
+    def finite(self, work_out: Callable[[bool], Tracked]) -> Tracked:
+        """What the network gives, in float32 where its own precision does not reach. Raises BundleError where neither
+        gives finite numbers."""
+        return finite_answer(work_out, _numbers_of, self.dtype != torch.float32, "SAM2 tracker", self.origin)
+
+    def _embed(self, pixels: np.ndarray, in_float32: bool) -> Features:
         image = frame_to_tensor(pixels, self.network.image_size, self.device)
-        with self.autocast():
+        with self.autocast(in_float32):
             _, features, positions, sizes = self.network._prepare_backbone_features(self.network.forward_image(image))
         return features, positions, sizes
 
@@ -134,28 +146,32 @@ class Sam2Target:
             if self._low_res_logits is not None:
                 limit = FED_BACK_LOGIT_LIMIT
                 inputs["prev_sam_mask_logits"] = self._low_res_logits.clamp(-limit, limit)
-        with self._source.autocast():
-            output, iou = self._track(view, run_mem_encoder=False, is_init_cond_frame=first, **inputs)
+
+        def decode(in_float32: bool) -> Tracked:
+            output, iou = self._track(view, in_float32, run_mem_encoder=False, is_init_cond_frame=first, **inputs)
             # Stock encodes a prompted frame's memory from the low-resolution logits, once all prompts are in.
-            features, _, sizes = self._source.features(view)
-            high_res = torch.nn.functional.interpolate(
-                output["pred_masks"], size=(network.image_size,) * 2, mode="bilinear", align_corners=False
-            )
-            output["maskmem_features"], output["maskmem_pos_enc"] = network._encode_new_memory(
-                current_vision_feats=features,
-                feat_sizes=sizes,
-                pred_masks_high_res=high_res,
-                object_score_logits=output["object_score_logits"],
-                is_mask_from_pts=True,
-            )
+            features, _, sizes = self._source.features(view, in_float32)
+            with self._source.autocast(in_float32):
+                high_res = torch.nn.functional.interpolate(
+                    output["pred_masks"], size=(network.image_size,) * 2, mode="bilinear", align_corners=False
+                )
+                output["maskmem_features"], output["maskmem_pos_enc"] = network._encode_new_memory(
+                    current_vision_feats=features,
+                    feat_sizes=sizes,
+                    pred_masks_high_res=high_res,
+                    object_score_logits=output["object_score_logits"],
+                    is_mask_from_pts=True,
+                )
+            return output, iou
+
+        output, iou = self._source.finite(decode)
         self._bank.remember_prompted(view.index, output)
         return self._evidence(view, output, iou)
 
     @torch.inference_mode()
     def log_odds(self, view: View) -> Evidence | None:
         """Track the target on the next frame, and remember it."""
-        with self._source.autocast():
-            output, iou = self._track(view, run_mem_encoder=True)
+        output, iou = self._source.finite(lambda in_float32: self._track(view, in_float32, run_mem_encoder=True))
         self._bank.remember(view.index, output)
         return self._evidence(view, output, iou)
 
@@ -168,15 +184,19 @@ class Sam2Target:
     def _track(
         self,
         view: View,
+        in_float32: bool,
         run_mem_encoder: bool,
         is_init_cond_frame: bool = False,
         point_inputs: dict[str, torch.Tensor] | None = None,
         mask_inputs: torch.Tensor | None = None,
         prev_sam_mask_logits: torch.Tensor | None = None,
-    ) -> tuple[dict[str, Any], float]:
-        network = self._source.network
-        features, positions, sizes = self._source.features(view)
-        with _PredictedIou(network) as predicted_iou:
+    ) -> Tracked:
+        network, memories = self._source.network, self._bank.output_dict
+        if in_float32:
+            memories = _in_float32(memories)
+            prev_sam_mask_logits = None if prev_sam_mask_logits is None else prev_sam_mask_logits.float()
+        features, positions, sizes = self._source.features(view, in_float32)
+        with self._source.autocast(in_float32), _PredictedIou(network) as predicted_iou:
             output = network.track_step(
                 frame_idx=view.index,
                 is_init_cond_frame=is_init_cond_frame,
@@ -185,7 +205,7 @@ class Sam2Target:
                 feat_sizes=sizes,
                 point_inputs=point_inputs,
                 mask_inputs=mask_inputs,
-                output_dict=self._bank.output_dict,
+                output_dict=memories,
                 num_frames=self._source.num_frames,
                 run_mem_encoder=run_mem_encoder,
                 prev_sam_mask_logits=prev_sam_mask_logits,
@@ -197,6 +217,23 @@ class Sam2Target:
         self._low_res_logits = output["pred_masks"]
         logits = logits_to_frame(output["pred_masks"], view.shape)
         return Evidence(logits, float(output["object_score_logits"][0, 0]), iou)
+
+
+def _numbers_of(tracked: Tracked) -> list[torch.Tensor]:
+    """What has to be finite: masks and scores of this frame, and what later ones will remember of it."""
+    output, iou = tracked
+    names = ("pred_masks", "object_score_logits", "obj_ptr", "maskmem_features")
+    found = [output[name] for name in names if output.get(name) is not None]
+    return [*found, torch.tensor(iou, device=found[0].device)]
+
+
+def _in_float32(memories: Any) -> Any:
+    """A memory bank's tensors as float32."""
+    if isinstance(memories, torch.Tensor):
+        return memories.float()
+    if isinstance(memories, dict):
+        return {key: _in_float32(value) for key, value in memories.items()}
+    return [_in_float32(value) for value in memories] if isinstance(memories, (list, tuple)) else memories
 
 
 class _PredictedIou:
@@ -213,6 +250,6 @@ class _PredictedIou:
     def __exit__(self, *_: object) -> None:
         self._handle.remove()
 
-    def _keep(self, _module: torch.nn.Module, _inputs: tuple, outputs: tuple) -> None:
+    def _keep(self, _module: torch.nn.Module, _inputs: Any, outputs: Any) -> None:
         # (masks, ious (1, M), tokens, object scores); of several masks SAM2 takes the one with the greatest estimate.
         self.value = float(outputs[1].float().max())

@@ -1,0 +1,146 @@
+"""A predicted case with all that an export needs, and what a format's module has to offer."""
+
+from __future__ import annotations
+
+import datetime
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+
+from cinetrack.clinic.grid import PLANES, Grid, Placement
+from cinetrack.clinic.source_record import SourceRecord, read_source_record, record_path
+from cinetrack.errors import InputError
+from cinetrack.evaluation.prediction_folder import find_predictions
+from cinetrack.runs.record import read_record
+from cinetrack.sequence.grand_challenge import OUTPUT_FILE
+from cinetrack.sequence.image_files import only_series_in, read_index_masks, read_series
+from cinetrack.sequence.trackrad_dataset import CaseFiles, find_cases
+
+
+@dataclass(frozen=True, eq=False)
+class PredictedCase:
+    """A case's predicted masks, as the case's frames lie.
+
+    Attributes:
+        labels: (T, H, W) uint8, 0 background, 1, 2, ... the targets.
+        target_names: of the targets 1, 2, ...
+        grid: of the case's frames, placed in the patient.
+        is_placed: whether the placement is the source's; else it is the challenge's sagittal plane at the origin.
+        times_s: (T,) seconds from the first frame.
+        scores: the tracker's score of each frame, None where it gave none.
+        record: where the case came from; None of cases that were not imported.
+        path: of the masks, for messages.
+        made_at: when the masks were written.
+        series_path: of the case's frames.
+    """
+
+    case_id: str
+    labels: np.ndarray
+    target_names: tuple[str, ...]
+    grid: Grid
+    is_placed: bool
+    times_s: tuple[float, ...]
+    frame_rate_hz: float
+    scores: tuple[float | None, ...]
+    record: SourceRecord | None
+    path: Path
+    made_at: datetime.datetime
+    series_path: Path
+
+    def target(self, number: int) -> np.ndarray:
+        """(T, H, W) bool masks of a target, numbered from 1."""
+        mask: np.ndarray = self.labels == number
+        return mask
+
+
+@dataclass(frozen=True)
+class ExportOptions:
+    """What the person who exports chooses.
+
+    Attributes:
+        with_patient: write the patient details that the case's record has, where a format has a place for them.
+    """
+
+    with_patient: bool = True
+
+
+class ExportFormat(Protocol):
+    """A module that writes one format."""
+
+    HELP: str
+
+    def write(self, case: PredictedCase, folder: Path, options: ExportOptions) -> Path:
+        """Write a case below `folder`; returns the file. Raises InputError where the case lacks what is needed."""
+        ...
+
+
+def read_predicted_cases(predictions: Path, dataset: Path, target_names: Sequence[str]) -> Iterator[PredictedCase]:
+    """The cases of a folder of predictions, one after the other.
+
+    Args:
+        dataset: the folder of the cases that were tracked.
+        target_names: of the targets 1, 2, ...; by default "target", or "target 1", "target 2", ... of several.
+    Raises:
+        InputError: a prediction without its case, or of other frames than the case's.
+    """
+    cases = {case.case_id: case for case in find_cases(dataset)}
+    only_case = next(iter(cases)) if len(cases) == 1 else None
+    for case_id, folder in find_predictions(predictions, only_case).items():
+        if case_id not in cases:
+            raise InputError(f"{folder}: expected the prediction of a case in {dataset}, found none called {case_id}")
+        yield _read(folder, cases[case_id], target_names)
+
+
+def _read(folder: Path, case: CaseFiles, names: Sequence[str]) -> PredictedCase:
+    path = only_series_in(folder / OUTPUT_FILE.parent)
+    labels, _ = read_index_masks(path)
+    frames, geometry = read_series(case.series_path)
+    if labels.shape != frames.shape:
+        raise InputError(f"{path}: expected masks of {frames.shape} frames, rows and columns, found {labels.shape}")
+    record = read_source_record(record_path(case.folder, case.scan))
+    count = max(1, int(labels.max()))
+    if names and len(names) < count:
+        raise InputError(f"{path}: expected a name for each of {count} targets, found {len(names)}")
+    chosen = (
+        tuple(names[:count]) if names else ("target",) if count == 1 else tuple(f"target {n + 1}" for n in range(count))
+    )
+    rate = case.frame_rate_hz()
+    times = record.frame_times_s if record is not None and record.frame_times_s else ()
+    times = times or tuple(index / rate for index in range(len(labels)))
+    if len(times) != len(labels):
+        raise InputError(f"{path}: expected {len(times)} frames as in the case's source record, found {len(labels)}")
+    grid, is_placed = _grid(path, record, frames.shape[1:], geometry.spacing_mm)
+    scores = list(read_record(folder).object_score)
+    return PredictedCase(
+        case_id=case.case_id,
+        labels=labels,
+        target_names=chosen,
+        grid=grid,
+        is_placed=is_placed,
+        times_s=times,
+        frame_rate_hz=rate,
+        scores=tuple(scores if len(scores) == len(labels) else [None] * len(labels)),
+        record=record,
+        path=path,
+        made_at=datetime.datetime.fromtimestamp(int(path.stat().st_mtime)),
+        series_path=case.series_path,
+    )
+
+
+def _grid(
+    path: Path, record: SourceRecord | None, shape: tuple[int, ...], spacing_mm: tuple[float, float]
+) -> tuple[Grid, bool]:
+    """The grid of the case's frames, and whether the source placed it."""
+    _, rows_grow, columns_grow = PLANES[0]
+    grid = Grid(shape[0], shape[1], spacing_mm) if record is None else record.grid.turned(record.turn)
+    if (grid.rows, grid.columns) != tuple(shape):
+        raise InputError(
+            f"{path}: expected {grid.rows} x {grid.columns} px as in the case's source record, found {shape}"
+        )
+    if grid.placement is not None:
+        return grid, True
+    placement = Placement((0.0, 0.0, 0.0), columns_grow, rows_grow)
+    return Grid(grid.rows, grid.columns, grid.spacing_mm, placement, grid.thickness_mm), False
