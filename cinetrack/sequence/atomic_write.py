@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from cinetrack.sequence.drafts import draft_file, draft_folder
-from cinetrack.sequence.whole_file import flush_to_disk
+from cinetrack.sequence.whole_file import flush_to_disk, named
 
 
 @contextmanager
@@ -22,11 +22,14 @@ def atomic_path(target: Path) -> Iterator[Path]:
         OSError: what was written is empty, or does not fit on the disk.
     """
     with draft_file(target) as temporary:
-        yield temporary
-        flush_to_disk(temporary)
-        # Drafts are private; an output is for whoever may read the folder.
-        temporary.chmod(0o666 & ~_umask())
-        os.replace(temporary, target)
+        try:
+            yield temporary
+            flush_to_disk(temporary)
+            # Drafts are private; an output is for whoever may read the folder.
+            temporary.chmod(0o666 & ~_umask())
+            os.replace(temporary, target)
+        except OSError as error:
+            raise named(error, temporary, target) from None
 
 
 @contextmanager

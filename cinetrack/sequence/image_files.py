@@ -7,6 +7,7 @@ This is the one place that turns the files' (row, column, time) arrays into the 
 from __future__ import annotations
 
 import logging
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +18,7 @@ from cinetrack.sequence.atomic_write import atomic_path
 from cinetrack.sequence.image_formats import IMAGE_SUFFIXES, ImageFile, images_among, is_read, open_image
 from cinetrack.sequence.image_geometry import ImageGeometry
 from cinetrack.sequence.intensity import finite_frame
+from cinetrack.sequence.native_messages import native_messages
 from cinetrack.sequence.reading import input_errors
 from cinetrack.sequence.whole_file import not_whole
 
@@ -162,10 +164,12 @@ def write_series(path: Path, frames: np.ndarray, geometry: ImageGeometry) -> Non
     image.SetDirection(geometry.direction)
     with atomic_path(path) as temporary:
         try:
-            sitk.WriteImage(image, str(temporary), useCompression=True)
+            with native_messages() as messages:
+                sitk.WriteImage(image, str(temporary), useCompression=True)
             written = open_image(temporary, "the written image").frames()
         except (RuntimeError, InputError) as error:
             raise not_whole(temporary, f"damaged ({str(error).strip().splitlines()[-1]})") from None
+        sys.stderr.write("".join(f"{line}\n" for line in messages))  # of other threads: nothing went wrong here
         if not np.array_equal(written, frames, equal_nan=frames.dtype.kind == "f"):
             raise not_whole(temporary, "with other values")
 

@@ -8,6 +8,7 @@ import tempfile
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import BinaryIO
 
 # Two blocks that overlapped would put back each other's file, and the process's own stderr would be lost.
 _one_at_a_time = threading.RLock()
@@ -21,7 +22,7 @@ def native_messages() -> Iterator[list[str]]:
     several threads wait for each other.
     """
     lines: list[str] = []
-    with _one_at_a_time, tempfile.TemporaryFile() as caught:
+    with _one_at_a_time, _scratch() as caught:
         sys.stderr.flush()
         kept = os.dup(2)
         os.dup2(caught.fileno(), 2)
@@ -32,3 +33,10 @@ def native_messages() -> Iterator[list[str]]:
             os.close(kept)
             caught.seek(0)
             lines += [line for line in caught.read().decode("utf-8", "replace").splitlines() if line.strip()]
+
+
+def _scratch() -> BinaryIO:
+    # In memory where the system can: a container may have no writable /tmp, and a disk may be full.
+    if hasattr(os, "memfd_create"):
+        return os.fdopen(os.memfd_create("messages"), "w+b")
+    return tempfile.TemporaryFile()

@@ -36,6 +36,13 @@ def check_film(path: Path, frames: int) -> None:
         raise not_whole(path, f"{found} of {frames} frames long")
 
 
+def named(error: OSError, temporary: Path, target: Path) -> OSError:
+    """The error of a failed write with the name of the file that was wanted, for the temporary one's or for none."""
+    if error.errno is not None and error.filename in (None, str(temporary)):
+        error.filename = str(target)
+    return error
+
+
 def not_whole(path: Path, found: str) -> OSError:
     """The error for a file that came out wrong: no space left, where that is so."""
     is_full = shutil.disk_usage(path.parent).free < LITTLE_ROOM_BYTES
