@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 import tempfile
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -273,7 +273,7 @@ class Workspace:
         ours, theirs = ({id(given) for given in prompts} for prompts in (self.draft.prompts, self.track.prompts))
         return [given.frame for given in (*self.draft.prompts, *self.track.prompts) if id(given) in ours ^ theirs]
 
-    def _later_prompts(self, boxes: list[BoxPrompt]) -> list[GivenPrompt]:
+    def _later_prompts(self, boxes: Sequence[BoxPrompt | PointPrompt]) -> list[GivenPrompt]:
         """Corrections on later frames, under the objects' new numbers; those of an object whose box is gone go too."""
         numbers = {
             given.object_number: boxes.index(given.drawn[0]) + 1
