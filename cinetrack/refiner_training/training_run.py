@@ -196,7 +196,8 @@ def train_folds(
     slots = slots or [[]]
     side_by_side = min(len(slots), len(folds))
     context = multiprocessing.get_context("spawn")
-    waiting, running, failed = list(folds), {}, []
+    waiting, failed = list(folds), []
+    running: dict[Any, tuple[Any, Fold, list[str]]] = {}  # by the process's sentinel
     while waiting or running:
         while waiting and slots:
             fold, gpus = waiting.pop(0), slots.pop(0)
@@ -229,7 +230,7 @@ def _start(folder: Path, settings: TrainingSettings, goes_on: bool) -> Iterator[
 
 def _held_out(splits: list[dict[str, list[str]]], patient_of: Mapping[str, str], fold: Fold) -> set[str]:
     """The patients that a fold validates on; none where it trains on all."""
-    return set() if fold == "all" else {patient_of[sample] for sample in splits[fold]["val"]}
+    return {patient_of[sample] for sample in splits[fold]["val"]} if isinstance(fold, int) else set()
 
 
 def _has_checkpoint(folder: Path) -> bool:

@@ -43,7 +43,7 @@ def test_stock_nnunet_reads_the_bundles_model_and_gives_the_same_labels(bundle, 
     monkeypatch.delenv("nnUNet_extTrainer", raising=False)
     frames, masks = disc_case(2)
     window = FrameWindow(5, frames[0], masks[0])
-    for frame, mask in zip(frames[1:], masks[1:]):
+    for frame, mask in zip(frames[1:], masks[1:], strict=True):
         window.append(frame, mask)
     predictor = nnUNetPredictor(tile_step_size=0.25, device=torch.device("cpu"), allow_tqdm=False)
     predictor.initialize_from_trained_model_folder(str(bundle / "refiner"), (0, 1))
