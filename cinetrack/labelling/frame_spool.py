@@ -54,7 +54,7 @@ class Spool:
     def put_rows(self, index: int, first_row: int, rows: np.ndarray) -> None:
         """Put some rows of a frame, (n, W), from `first_row` on."""
         offset = index * self._frame_bytes + first_row * self.shape[2] * self.dtype.itemsize
-        data = np.ascontiguousarray(rows, self.dtype).view(np.uint8).reshape(-1)
+        data = np.ascontiguousarray(rows, self.dtype).tobytes()
         written = 0
         while written < len(data):  # a disk that fills up takes a part without an error, and refuses the next
             written += os.pwrite(self._file.fileno(), data[written:], offset + written)
