@@ -1,6 +1,6 @@
-"""Make docs/phantom-contact-sheet.png (24 cases with their targets outlined) and docs/phantom-clip.gif.
+"""Make docs/images/phantom-contact-sheet.png (24 cases with their targets outlined) and phantom-clip.gif.
 
-    python docs/make_phantom_pictures.py [--out docs]
+    python docs/make_phantom_pictures.py [--out docs/images]
 
 Frames are shown with the head up, so flipped: row 0 of the arrays is the feet's side.
 """
@@ -112,7 +112,7 @@ def _first_case_of(kind: str, request: PhantomRequest) -> RenderedCase:
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--out", type=Path, default=Path(__file__).parent)
+    parser.add_argument("--out", type=Path, default=Path(__file__).parent / "images")
     args = parser.parse_args()
     with atomic_path(args.out / "phantom-contact-sheet.png") as path:
         paletted(contact_sheet(sheet_cases()), 128).save(path, optimize=True)

@@ -6,5 +6,5 @@
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 test/set_up.sh
-.venv/bin/python -m mkdocs build --strict --quiet
+NO_MKDOCS_2_WARNING=1 .venv/bin/python -m mkdocs build --strict --quiet
 echo "the site is in site/" >&2

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import argparse
-import sys
 from pathlib import Path
 
+from cinetrack.cli.notes import note
 from cinetrack.clinic.exporting.formats import FORMATS
 from cinetrack.clinic.exporting.predicted_case import ExportOptions, PredictedCase, read_predicted_cases
-from cinetrack.sequence.grand_challenge import check_writable
+from cinetrack.runs.outputs import check_output_folder
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -31,11 +31,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Write the files and print their paths."""
-    check_writable(args.output)
+    check_output_folder(args.output)
     options = ExportOptions(with_patient=not args.leave_out_patient)
     for case in read_predicted_cases(args.predictions, args.dataset, args.target_names):
         for remark in _remarks(case, args.format):
-            print(f"{case.case_id}: {remark}", file=sys.stderr)
+            note(f"{case.case_id}: {remark}")
         for name in args.format:
             print(FORMATS[name].write(case, args.output, options))
     return 0

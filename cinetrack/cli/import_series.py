@@ -9,6 +9,7 @@ import sys
 from collections import Counter
 from pathlib import Path
 
+from cinetrack.cli.notes import note
 from cinetrack.clinic.importing.case_plan import CasePlan, GivenValues, plan_cases
 from cinetrack.clinic.importing.case_writer import CaseMasks, write_patients
 from cinetrack.clinic.importing.dicom_masks import MaskFile, find_mask_files, read_dicom_masks, target_choice
@@ -16,7 +17,7 @@ from cinetrack.clinic.importing.given_masks import read_image_masks
 from cinetrack.clinic.importing.table import table_of
 from cinetrack.clinic.importing.tree import files_below, read_tree
 from cinetrack.errors import InputError
-from cinetrack.sequence.grand_challenge import check_writable
+from cinetrack.runs.outputs import check_output_folder
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -70,7 +71,7 @@ def run(args: argparse.Namespace) -> int:
     plans = plan_cases(tree.series, given, args.name)
     logging.getLogger("pydicom").setLevel(logging.ERROR)  # its remarks on values that it reads all the same
     for folder, count in Counter(series.path.parent for series in tree.single_frames).items():
-        print(f"{folder}: images of one frame, no cine: {count}; left out", file=sys.stderr)
+        note(f"{folder}: images of one frame, no cine: {count}; left out")
     if not plans:
         raise InputError(f"{args.source}: expected cine-MR series of two frames or more, found none")
     mask_files = find_mask_files(tree.files if args.masks is None else files_below(args.masks))
@@ -78,16 +79,16 @@ def run(args: argparse.Namespace) -> int:
     decided = [plan for plan in plans if not (args.dry_run and undecided.get(plan.case_id))]
     masks = _masks(args, mask_files, decided)
     for plan in plans:
-        for note in plan.notes:
-            print(f"{plan.case_id}: {note}", file=sys.stderr)
+        for remark in plan.notes:  # warnings, which --quiet leaves
+            print(f"{plan.case_id}: {remark}", file=sys.stderr)
     origins = {case: choice for case, choice in undecided.items() if choice}
     origins |= {case: found.origin for case, found in masks.items()}
     print(table_of(plans, args.source, origins))
     if args.dry_run:
         return 0
-    check_writable(args.output)
+    check_output_folder(args.output)
     folders = write_patients(args.output, plans, masks, args.keep_identifiers)
-    print(f"{len(plans)} series in {len(folders)} patient folders are in {args.output}", file=sys.stderr)
+    note(f"{len(plans)} series in {len(folders)} patient folders are in {args.output}")
     return 0
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import tempfile
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import BinaryIO
 
@@ -54,7 +54,7 @@ class Spool:
     def put_rows(self, index: int, first_row: int, rows: np.ndarray) -> None:
         """Put some rows of a frame, (n, W), from `first_row` on."""
         offset = index * self._frame_bytes + first_row * self.shape[2] * self.dtype.itemsize
-        data = np.ascontiguousarray(rows, self.dtype).tobytes()
+        data = memoryview(np.ascontiguousarray(rows, self.dtype).tobytes())
         written = 0
         while written < len(data):  # a disk that fills up takes a part without an error, and refuses the next
             written += os.pwrite(self._file.fileno(), data[written:], offset + written)
@@ -120,7 +120,7 @@ def write_indexed_series(path: Path, spool: Spool, geometry: ImageGeometry) -> N
 
 
 def _header(geometry: ImageGeometry, size: tuple[int, int, int], data_bytes: int) -> bytes:
-    def numbers(values) -> str:
+    def numbers(values: Iterable[float]) -> str:
         return " ".join(f"{value:.17g}" for value in values)
 
     # ITK's direction matrix holds axes in columns, MetaImage's in rows.

@@ -39,6 +39,11 @@ class GivenPrompt:
             found = f"frame {self.frame!r:.20}, object {self.object_number!r:.20}"
             raise InputError(f"prompt: expected a frame from 0 and an object from 1 to 255, found {found}")
 
+    @property
+    def mask(self) -> np.ndarray | None:
+        """(H, W) bool, the mask that was given; None for a box or clicks that the tracker understands itself."""
+        return self.prompt.mask if isinstance(self.prompt, MaskPrompt) else None
+
 
 def prompts_to_json(prompts: Sequence[GivenPrompt]) -> list[dict[str, Any]]:
     """As in this module's description."""

@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 
@@ -69,10 +70,17 @@ class Checkpoints:
             self._kept = [checkpoint for checkpoint in self._kept if checkpoint.index % self._distance == 0]
 
 
+class Frames(Protocol):
+    """A sequence's (H, W) frames, read one at a time: an array of them, or a file."""
+
+    def __len__(self) -> int: ...
+    def __getitem__(self, index: int, /) -> np.ndarray: ...
+
+
 def propagate(
     chain: Chain,
     segmenter: Segmenter,
-    frames: Sequence[np.ndarray],
+    frames: Frames,
     spacing_mm: Spacing,
     prompts: Sequence[GivenPrompt],
     checkpoints: Checkpoints | None = None,

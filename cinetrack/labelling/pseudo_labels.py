@@ -111,17 +111,17 @@ def propagate_case(
     folder = output / safe_name(labelled.case.case_id)
     folder.mkdir(parents=True, exist_ok=True)
     frames = open_frames(labelled.case, folder)
+    if label.masks is None:
+        raise InputError(f"{labelled.version.folder}: expected a label with masks, found a bad image")
     if label.masks.shape != frames.shape[1:]:
         raise InputError(
             f"{labelled.case.series_path}: expected the {label.masks.shape} pixels of its label "
             f"{labelled.version.folder}, found {frames.shape[1:]}"
         )
-    masks = Spool(frames.shape, np.uint8, folder)
+    masks = Spool(frames.shape, np.dtype(np.uint8), folder)
     scores = []
     try:
-        for frame in propagate(
-            model.chain, segmenter_of(model), frames, frames.geometry.spacing_mm, label.prompts
-        ):
+        for frame in propagate(model.chain, segmenter_of(model), frames, frames.geometry.spacing_mm, label.prompts):
             masks[frame.index] = frame.objects
             scores.append(scores_of(frame))
             on_frame(len(scores), len(frames))

@@ -22,7 +22,7 @@ from cinetrack.evaluation.dice import dice_coefficients
 from cinetrack.tracking.postprocessing.fill_holes import fill_holes
 from cinetrack.pipeline.model import Model
 from cinetrack.sequence.intensity import min_max_8bit
-from cinetrack.tracking import BoxPrompt, Chain, MaskPrompt, PointPrompt, Prompt, StepResult, TrackingSession
+from cinetrack.tracking import BoxPrompt, Chain, MaskPrompt, PointPrompt, Prompt, TrackingSession
 from cinetrack.tracking.prompts import check_prompt
 
 CLICK_RADIUS_PX = 2  # a click says as much about its neighbours
@@ -96,17 +96,18 @@ class _Sam2Frame:
 
     def segment(self, prompt: BoxPrompt | PointPrompt, present: np.ndarray | None = None) -> Segmentation:
         if isinstance(prompt, BoxPrompt):
-            result = self._add(prompt)
+            result = self._add(prompt).results[-1]
         else:
-            self._add(MaskPrompt(_mendable(present)))
-            result = self._session.correct(prompt, len(self._session.results) - 1)
+            session = self._add(MaskPrompt(_mendable(present)))
+            result = session.correct(prompt, len(session.results) - 1)
         return Segmentation(_found(result.mask), result.predicted_iou)
 
-    def _add(self, prompt: Prompt) -> StepResult:
-        if self._session is not None:
-            return self._session.add_target(prompt)
-        self._session = self._chain.start(self._frame, prompt)
-        return self._session.results[0]
+    def _add(self, prompt: Prompt) -> TrackingSession:
+        if self._session is None:
+            self._session = self._chain.start(self._frame, prompt)
+        else:
+            self._session.add_target(prompt)
+        return self._session
 
 
 class ClassicalSegmenter:
@@ -142,7 +143,7 @@ class _ClassicalFrame:
         mask = np.zeros(self._grey.shape, dtype=bool)
         mask[region] = self._method(self._grey[region], seeds[region])
         if isinstance(prompt, BoxPrompt):
-            mask = _plausible(_largest_part(mask), _ellipse(prompt, mask.shape) < 1)
+            mask = _plausible(_largest_part(mask), _ellipse(prompt, self._grey.shape) < 1)
         return Segmentation(_found(fill_holes(mask)))
 
 
@@ -191,7 +192,8 @@ def grabcut(grey: np.ndarray, seeds: np.ndarray) -> np.ndarray:
     classes = seeds.copy()
     colour = cv2.cvtColor(grey, cv2.COLOR_GRAY2BGR)
     background, foreground = np.zeros((1, 65)), np.zeros((1, 65))
-    cv2.grabCut(colour, classes, None, background, foreground, GRABCUT_ITERATIONS, cv2.GC_INIT_WITH_MASK)
+    whole = (0, 0, grey.shape[1], grey.shape[0])  # not looked at where there are seeds
+    cv2.grabCut(colour, classes, whole, background, foreground, GRABCUT_ITERATIONS, cv2.GC_INIT_WITH_MASK)
     return (classes == cv2.GC_FGD) | (classes == cv2.GC_PR_FGD)
 
 
@@ -225,12 +227,14 @@ def _plausible(mask: np.ndarray, ellipse: np.ndarray) -> np.ndarray:
 
 def _region(seeds: np.ndarray) -> tuple[slice, slice]:
     """Where the answer is open, with a margin of half its size: enough background to tell it from."""
-    slices = []
-    for axis in (1, 0):
-        found = np.flatnonzero((seeds != cv2.GC_BGD).any(axis=axis))
-        margin = max(6, (found[-1] - found[0] + 1) // 2)
-        slices.append(slice(max(0, int(found[0]) - margin), int(found[-1]) + 1 + margin))
-    return tuple(slices)
+    open_ = seeds != cv2.GC_BGD
+    return _with_margin(open_.any(axis=1)), _with_margin(open_.any(axis=0))
+
+
+def _with_margin(line: np.ndarray) -> slice:
+    found = np.flatnonzero(line)
+    margin = max(6, (found[-1] - found[0] + 1) // 2)
+    return slice(max(0, int(found[0]) - margin), int(found[-1]) + 1 + margin)
 
 
 def _core(mask: np.ndarray) -> np.ndarray:

@@ -76,9 +76,10 @@ class LabellingService:
         Raises:
             InputError: its lease ran out, and someone else has the sequence now.
         """
-        owner, workspace = self._desks.get(page, (None, None))
-        if owner is None or owner.name != person.name:
+        desk = self._desks.get(page)
+        if desk is None or desk[0].name != person.name:
             return None
+        workspace = desk[1]
         self._keep(workspace.case.case_id, person)
         return workspace
 
@@ -172,9 +173,10 @@ class LabellingService:
         A page that is closed keeps its lease, so that a reload finds its sequence again.
         """
         with self._guard:
-            owner, workspace = self._desks.pop(page, (None, None))
-        if owner is None:
+            desk = self._desks.pop(page, None)
+        if desk is None:
             return []
+        owner, workspace = desk
         workspace.close()
         if give_back:
             self.queue.close(workspace.case.case_id, holder or owner.holder)
@@ -212,7 +214,8 @@ class LabellingService:
         )
         if version is not None and version.meta.kind == "label":
             label = self.book.read(version)
-            boxes = tuple(g.drawn[0] for g in label.prompts if g.frame == 0 and g.drawn)
+            first = [g.drawn[0] for g in label.prompts if g.frame == 0 and g.drawn]
+            boxes = tuple(drawn for drawn in first if isinstance(drawn, BoxPrompt))
             scores = tuple(math.nan if score is None else score for score in label.scores)
             workspace.restore(Draft(boxes, tuple(label.prompts), scores))
             # Another bundle's masks are not this one's: those have to be propagated again.
@@ -228,7 +231,7 @@ class LabellingService:
 
     def _label(self, workspace: Workspace, person: Person) -> Label:
         draft = workspace.draft
-        masks = indexed([given.prompt.mask for given in draft.prompts if given.frame == 0])
+        masks = indexed([given.mask for given in draft.prompts if given.frame == 0 and given.mask is not None])
         scores = [None if math.isnan(score) else round(score, 5) for score in draft.scores]
         propagated = _propagated_files(workspace) if workspace.track_is_current else None
         meta = self._meta(workspace, person, kind="label", propagated=propagated is not None)
@@ -264,8 +267,9 @@ def draft_from_json(document: Any, frame_shape: tuple[int, int]) -> Draft:
     Raises:
         InputError, KeyError, TypeError, ValueError: it is anything else.
     """
-    boxes = tuple(prompt_from_json(box, frame_shape) for box in document["boxes"])
-    if not all(isinstance(box, BoxPrompt) for box in boxes):
+    prompts = [prompt_from_json(box, frame_shape) for box in document["boxes"]]
+    boxes = tuple(box for box in prompts if isinstance(box, BoxPrompt))
+    if len(boxes) != len(prompts):
         raise InputError("draft: expected boxes, found other prompts")
     scores = tuple(math.nan if score is None else float(score) for score in document["scores"])
     return Draft(boxes, tuple(prompts_from_json(document["prompts"], "draft", frame_shape)), scores)

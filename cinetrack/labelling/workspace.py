@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 import tempfile
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -88,7 +88,7 @@ class Workspace:
         self.display = Display.of(self.frames.shape[1:], self.frames.geometry.spacing_mm)
         self.full_window = self.window = Window.of(self.frames[0])
         self.draft = Draft()
-        self.track = Track(Spool(self.frames.shape, np.uint8))
+        self.track = Track(Spool(self.frames.shape, np.dtype(np.uint8)))
         self.cancelled = threading.Event()
         self.folder = tempfile.TemporaryDirectory(prefix="cinetrack-")  # for the page's film; goes with the workspace
         self._chain, self._segmenter, self._turns = chain, segmenter, turns
@@ -138,7 +138,7 @@ class Workspace:
                 objects.append(GivenPrompt(0, number, MaskPrompt(found.mask), (box,)))
                 score = found.score
             scores.append(score)
-        later = self._later_prompts([given.drawn[0] for given in objects])
+        later = self._later_prompts(list(self.draft.boxes))
         self._change(Draft(self.draft.boxes, (*_disjoint(objects), *later), tuple(scores)))
 
     def correct(self, frame: int, number: int, drawn: BoxPrompt | PointPrompt) -> None:
@@ -179,7 +179,7 @@ class Workspace:
 
     def objects_on(self, frame: int) -> np.ndarray | None:
         """(H, W) uint8 indices on a frame: as propagated, with masks given since drawn over; None where unknown."""
-        given = {g.object_number: g.prompt.mask for g in self.draft.prompts if g.frame == frame and _is_mask(g)}
+        given = {g.object_number: g.mask for g in self.draft.prompts if g.frame == frame and g.mask is not None}
         tracked = frame > 0 and frame < self._shown_frames()
         if not given and not tracked:
             return None
@@ -234,10 +234,12 @@ class Workspace:
         for given in draft.prompts:
             if given.frame >= len(self.frames) or given.object_number > MOST_OBJECTS:
                 raise InputError(f"{self.case.case_id}: expected prompts of this sequence, found one on {given.frame}")
-            if _is_mask(given) and given.prompt.mask.shape != self.display.frame_shape:
+            if given.mask is not None and given.mask.shape != self.display.frame_shape:
                 raise InputError(f"{self.case.case_id}: expected masks of this sequence, found other shapes")
         on_first = [given for given in draft.prompts if given.frame == 0]
-        whole = all(_is_mask(given) and given.drawn and isinstance(given.drawn[0], BoxPrompt) for given in on_first)
+        whole = all(
+            given.mask is not None and given.drawn and isinstance(given.drawn[0], BoxPrompt) for given in on_first
+        )
         if len(draft.boxes) > MOST_OBJECTS or len(draft.scores) != len(on_first) or not whole:
             raise InputError(f"{self.case.case_id}: expected a draft of this sequence, found another")
         self._change(draft)
@@ -249,7 +251,7 @@ class Workspace:
                 f"{self.case.case_id}: expected masks and scores of its {self.frames.shape} frames, "
                 f"found {masks.shape} and {len(scores)} scores"
             )
-        track = Track(Spool(self.frames.shape, np.uint8), list(scores), self.draft.prompts)
+        track = Track(Spool(self.frames.shape, np.dtype(np.uint8)), list(scores), self.draft.prompts)
         for index in range(len(self.frames)):
             track.masks[index] = masks[index]
         track.done = len(self.frames)
@@ -271,7 +273,7 @@ class Workspace:
         ours, theirs = ({id(given) for given in prompts} for prompts in (self.draft.prompts, self.track.prompts))
         return [given.frame for given in (*self.draft.prompts, *self.track.prompts) if id(given) in ours ^ theirs]
 
-    def _later_prompts(self, boxes: list[BoxPrompt]) -> list[GivenPrompt]:
+    def _later_prompts(self, boxes: Sequence[BoxPrompt | PointPrompt]) -> list[GivenPrompt]:
         """Corrections on later frames, under the objects' new numbers; those of an object whose box is gone go too."""
         numbers = {
             given.object_number: boxes.index(given.drawn[0]) + 1
@@ -298,15 +300,15 @@ class Workspace:
             self._begun = (index, self._segmenter.begin(self.frames[index]))
         return self._begun[1]
 
-    def _set_mask(self, frame: int, number: int, mask: np.ndarray, drawn: tuple) -> None:
-        before = [g for g in self.draft.prompts if (g.frame, g.object_number) == (frame, number) and _is_mask(g)]
+    def _set_mask(self, frame: int, number: int, mask: np.ndarray, drawn: tuple[BoxPrompt | PointPrompt, ...]) -> None:
+        before = [g for g in self.draft.prompts if (g.frame, g.object_number) == (frame, number) and g.mask is not None]
         drawn = (*(before[0].drawn if before else ()), *drawn)
         given = GivenPrompt(frame, number, MaskPrompt(mask), drawn)
         others = [g for g in self.draft.prompts if (g.frame, g.object_number) != (frame, number)]
         same_frame = sorted(
-            [given, *(g for g in others if g.frame == frame and _is_mask(g))], key=lambda g: g.object_number
+            [given, *(g for g in others if g.frame == frame and g.mask is not None)], key=lambda g: g.object_number
         )
-        rest = [g for g in others if not (g.frame == frame and _is_mask(g))]
+        rest = [g for g in others if not (g.frame == frame and g.mask is not None)]
         prompts = (*(_disjoint(same_frame) if frame == 0 else same_frame), *rest)
         self._change(replace(self.draft, prompts=tuple(sorted(prompts, key=lambda g: g.frame))))
 
@@ -345,18 +347,14 @@ def stroke_mask(path: list[tuple[float, float]], radius_px: float, shape: tuple[
     return mask
 
 
-def _is_mask(given: GivenPrompt) -> bool:
-    return isinstance(given.prompt, MaskPrompt)
-
-
 def _disjoint(objects: list[GivenPrompt]) -> list[GivenPrompt]:
     """Masks without overlap, as they will be stored; prompts that stay the same stay the same object."""
-    picture = indexed([given.prompt.mask for given in objects])
+    picture = indexed([given.mask for given in objects if given.mask is not None])
     found = []
     for index, given in enumerate(objects, 1):
         mask = picture == index
         if not mask.any():
             raise InputError(f"object {given.object_number}: expected some of it to see, found it wholly under another")
-        same = np.array_equal(mask, given.prompt.mask)
+        same = given.mask is not None and np.array_equal(mask, given.mask)
         found.append(given if same else replace(given, prompt=MaskPrompt(mask)))
     return found

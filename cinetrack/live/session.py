@@ -105,7 +105,7 @@ class LiveSession:
             raise RuntimeError("the live session has ended")
         refusal = self._refusal(frame)
         if refusal is not None:
-            await self._results.put(LiveResult(frame, REJECTED, now_s(), refusal))
+            await self._results.put(self._rejected(frame, refusal))
             return
         skipped = []
         async with self._changed:
@@ -146,6 +146,10 @@ class LiveSession:
             return f"expected the first mask's {expected[0]} x {expected[1]} pixels, found {found[0]} x {found[1]}"
         return None
 
+    def _rejected(self, frame: LiveFrame, reason: str) -> LiveResult:
+        """A frame that says nothing of the target: the beam is held."""
+        return LiveResult(frame, REJECTED, now_s(), reason, beam_on=None if self._gate is None else False)
+
     async def _work(self) -> None:
         try:
             while (frame := await self._next()) is not None:
@@ -169,7 +173,7 @@ class LiveSession:
             found = await self._beside(track.step, frame.image)
         except InputError as error:
             if track.started:  # of one frame; the next one may be better
-                return LiveResult(frame, REJECTED, now_s(), str(error))
+                return self._rejected(frame, str(error))
             raise
         step_s = perf_counter() - began
         moved = track.moved_mm(found.mask)

@@ -14,8 +14,7 @@ import hashlib
 import json
 import math
 import re
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -28,7 +27,7 @@ from cinetrack.evaluation.comparison import Comparison, compare_models
 from cinetrack.evaluation.dataset_evaluation import CaseEvaluation, CasePair, evaluate_pairs
 from cinetrack.evaluation.improvement import improvement_percent, mean_accuracy
 from cinetrack.evaluation.metrics_file import MetricsFile, metrics_document, read_metrics, write_document
-from cinetrack.pipeline.model import Model, load_model
+from cinetrack.pipeline.model import load_model
 from cinetrack.refiner_training.dataset_folders import DatasetFolders, patients_of, read_samples
 from cinetrack.refiner_training.patient_folds import read_folds
 from cinetrack.refiner_training.raw_dataset import labelled_cases, read_case_record
@@ -195,20 +194,15 @@ def predict(
     if not pending:
         remove_dead_drafts(folder / "bundle")  # of a run that was killed after its last case
         return []
-    with draft_folder(folder / "bundle") as draft, _ready(validation, tracker, model_folder, draft, device) as model:
+    with draft_folder(folder / "bundle") as draft:
+        bundle = dataclasses.replace(tracker, method=tracker.method.tracker())
+        if validation.settings is not None:  # what its users would make
+            made = draft / "bundle"
+            bundle = bundle_refiner(model_folder, [validation.fold], validation.settings, str(tracker.folder), made)
+        model = load_model(bundle, device)
         named = dataclasses.replace(model.bundle, name=validation.name, fingerprint=digest)
         done = len(jobs) - len(pending)
         return run_jobs(pending, dataclasses.replace(model, bundle=named), progress, before + done, after)
-
-
-@contextmanager
-def _ready(validation: Validation, tracker: Bundle, model_folder: Path, draft: Path, device: str) -> Iterator[Model]:
-    """The model to judge: the tracker alone, or the bundle that its users would make."""
-    bundle = dataclasses.replace(tracker, method=tracker.method.tracker())
-    if validation.settings is not None:
-        made = draft / "bundle"
-        bundle = bundle_refiner(model_folder, [validation.fold], validation.settings, str(tracker.folder), made)
-    yield load_model(bundle, device)
 
 
 def score(

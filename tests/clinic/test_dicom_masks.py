@@ -173,7 +173,7 @@ def test_a_contour_within_another_is_a_hole(tmp_path):
     np.testing.assert_array_equal(first_mask(tmp_path / "out"), expected)
 
 
-@pytest.mark.parametrize("frames, every", [(range(6), True), ([0, 3], False)])
+@pytest.mark.parametrize(("frames", "every"), [(range(6), True), ([0, 3], False)])
 def test_contours_on_every_frame_are_labels_and_on_some_only_the_first_frames_mask(tmp_path, frames, every, capsys):
     cine = Cine(random_frames())
     write(cine, tmp_path / "in")
@@ -191,7 +191,7 @@ def test_contours_on_every_frame_are_labels_and_on_some_only_the_first_frames_ma
 
 
 @pytest.mark.parametrize(
-    "change, message",
+    ("change", "message"),
     [
         ({"reference": False}, "found masks of other images"),
         ({"contours": {"GTV": [(0, SQUARE[:2])]}}, "(3006,0050) ContourData: expected three points or more"),

@@ -7,6 +7,7 @@ import csv
 import json
 import shutil
 import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -380,7 +381,7 @@ def with_a_damaged_record(data: Path, predictions: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "break_it, message",
+    ("break_it", "message"),
     [
         (without_the_case, "found none called A_001"),
         (with_fewer_frames, "expected masks of (6, 12, 14)"),
@@ -401,3 +402,32 @@ def test_too_few_names_are_refused(tmp_path, capsys):
     command = ["export", str(tmp_path / "pred"), "--dataset", str(tmp_path / "data"), "-o", str(tmp_path / "out")]
     assert main([*command, "--format", "trajectory", "--target-names", "GTV"]) == 2
     assert "expected a name for each of 2 targets, found 1" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("name", ["", "a\\b", "x" * 65, "a\nb"])
+def test_names_that_dicom_has_no_room_for_are_refused(tmp_path, tracking_case_folder, name, capsys):
+    data, predictions = tracking_case_folder
+    command = [
+        "export",
+        str(predictions),
+        "--dataset",
+        str(data),
+        "-o",
+        str(tmp_path / "out"),
+        "--format",
+        "trajectory",
+    ]
+    assert main([*command, "--target-names", name]) == 2
+    assert "expected 1 to 64 printable characters" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("name", "module"),
+    [("dicom-seg", "highdicom"), ("rtstruct", "pydicom"), ("nifti", "nibabel"), ("nrrd", "nrrd")],
+)
+def test_a_missing_package_is_named_with_its_extra(tmp_path, name, module, monkeypatch, capsys):
+    make_case(tmp_path, Cine(random_frames(count=3)))
+    monkeypatch.setitem(sys.modules, module, None)
+    command = ["export", str(tmp_path / "pred"), "--dataset", str(tmp_path / "data"), "-o", str(tmp_path / "out")]
+    assert main([*command, "--format", name]) == 2
+    assert "pip install 'cinetrack[clinic]'" in capsys.readouterr().err

@@ -19,6 +19,7 @@ from pydicom.data import get_testdata_file  # noqa: E402
 from cinetrack.cli.main import main  # noqa: E402
 from cinetrack.clinic.importing.dicom_series import find  # noqa: E402
 from cinetrack.clinic.source_record import read_source_record  # noqa: E402
+from cinetrack.errors import InputError  # noqa: E402
 from cinetrack.sequence.trackrad_dataset import find_cases  # noqa: E402
 
 OPTIONS = ["--frame-rate", "4", "--field-strength", "0.35", "--region", "thorax"]
@@ -147,6 +148,74 @@ def test_every_lossless_encoding_gives_the_same_pixels(tmp_path, encoding):
     np.testing.assert_array_equal(frames_of(case), cine.frames[:, ::-1])
 
 
+@pytest.mark.parametrize("encoding", ["RLE by dcmtk", "JPEG lossless by dcmtk", "JPEG-LS by GDCM"])
+def test_compressed_frames_of_an_enhanced_multi_frame_file_are_found_by_their_place(tmp_path, encoding):
+    highdicom = pytest.importorskip("highdicom")
+    program, *flags = TRANSCODERS[encoding]
+    if shutil.which(program) is None:
+        pytest.skip(f"{program} is not installed (Debian: dcmtk, libgdcm-tools)")
+    one, other = interleaved(Cine(random_frames()), Cine(random_frames(seed=4), directions=CORONAL))
+    enhanced = highdicom.legacy.LegacyConvertedEnhancedMRImage(
+        datasets(one) + datasets(other),
+        series_instance_uid=uid("e"),
+        series_number=5,
+        sop_instance_uid=uid("e1"),
+        instance_number=1,
+    )
+    enhanced.save_as(tmp_path / "plain.dcm")
+    (tmp_path / "in").mkdir()
+    subprocess.run([program, *flags, tmp_path / "plain.dcm", tmp_path / "in" / "e"], check=True, capture_output=True)
+    first, second = imported(tmp_path / "in", tmp_path / "out")
+    np.testing.assert_array_equal(frames_of(first), one.frames[:, ::-1])
+    np.testing.assert_array_equal(frames_of(second), other.frames[:, ::-1])
+
+
+def test_an_enhanced_files_frames_have_their_own_rescale_and_time_offsets(tmp_path):
+    cine = Cine(random_frames(count=4))
+    (image,) = datasets(Cine(cine.frames[:1]))
+    image.SOPClassUID, image.NumberOfFrames = "1.2.840.10008.5.1.4.1.1.4.1", 4
+    image.PixelData = cine.frames.tobytes()
+    shared, frames = pydicom.Dataset(), []
+    shared.PixelMeasuresSequence = [item(PixelSpacing=list(cine.spacing_mm), SliceThickness="7")]
+    shared.PlaneOrientationSequence = [item(ImageOrientationPatient=image.ImageOrientationPatient)]
+    shared.PlanePositionSequence = [item(ImagePositionPatient=image.ImagePositionPatient)]
+    for keyword in (
+        "PixelSpacing",
+        "ImageOrientationPatient",
+        "ImagePositionPatient",
+        "AcquisitionTime",
+        "ContentTime",
+    ):
+        delattr(image, keyword)
+    for index in range(4):  # the later, the earlier in the file
+        offset = item(TemporalPositionTimeOffset=0.2 * (3 - index))
+        values = item(RescaleSlope=str(index + 1), RescaleIntercept="-5", RescaleType="US")
+        frames.append(item(TemporalPositionSequence=[offset], PixelValueTransformationSequence=[values]))
+    image.SharedFunctionalGroupsSequence, image.PerFrameFunctionalGroupsSequence = [shared], frames
+    (tmp_path / "in").mkdir()
+    image.save_as(tmp_path / "in" / "e.dcm", enforce_file_format=True)
+    (case,) = imported(tmp_path / "in", tmp_path / "out")
+    expected = [cine.frames[index].astype(float) * (index + 1) - 5 for index in (3, 2, 1, 0)]
+    np.testing.assert_allclose(frames_of(case), np.stack(expected)[:, ::-1])
+    assert case.frame_rate_hz() == pytest.approx(5)
+    assert read_source_record(case.folder / "source.json").dicom.frame_numbers == (4, 3, 2, 1)
+
+
+def item(**values) -> pydicom.Dataset:
+    dataset = pydicom.Dataset()
+    for keyword, value in values.items():
+        setattr(dataset, keyword, value)
+    return dataset
+
+
+def test_a_deflated_file_that_would_fill_the_memory_is_refused(monkeypatch):
+    path = test_file("image_dfl.dcm")
+    assert len(find([path])) == 1
+    monkeypatch.setattr("cinetrack.clinic.dicom_header.MOST_INFLATED", 100_000)
+    with pytest.raises(InputError, match="image_dfl.dcm: expected a deflated file of at most"):
+        find([path])
+
+
 @pytest.mark.parametrize(
     "name",
     [
@@ -204,7 +273,7 @@ def test_each_frames_own_rescale_is_applied(tmp_path):
     np.testing.assert_allclose(frames_of(case), np.stack(expected)[:, ::-1], rtol=1e-6)
 
 
-@pytest.mark.parametrize("dtype, highest", [(np.uint16, 4095), (np.int16, 2047)])
+@pytest.mark.parametrize(("dtype", "highest"), [(np.uint16, 4095), (np.int16, 2047)])
 def test_monochrome1_comes_in_dark_to_bright_and_unused_bits_are_ignored(tmp_path, dtype, highest):
     signed = np.dtype(dtype).kind == "i"
     values = (
@@ -338,10 +407,21 @@ def test_a_malformed_file_is_refused_with_its_name_and_the_tag(tmp_path, message
     assert not list(tmp_path.glob("out/*")) and not list(tmp_path.glob("out/.*"))
 
 
+def test_where_one_of_several_patients_cannot_be_read_none_is_written(tmp_path):
+    write(Cine(random_frames(), patient="A"), tmp_path / "in" / "a")
+    paths = write(Cine(random_frames(), patient="B"), tmp_path / "in" / "b")
+    paths[3].write_bytes(paths[3].read_bytes()[:-50])
+    command = ["import", str(tmp_path / "in"), "-o", str(tmp_path / "out")]
+    assert main(command) == 2
+    assert list((tmp_path / "out").iterdir()) == []
+    paths[3].unlink()
+    assert main(command) == 0
+
+
 @pytest.mark.parametrize("name", ["MR_truncated.dcm"])
 def test_a_file_of_pydicoms_package_that_is_cut_off_is_refused(tmp_path, name, capsys):
     (series,) = find([test_file(name)])
-    with pytest.raises(Exception, match=r"MR_truncated.dcm: \(7FE0,0010\) PixelData: expected pixels"):
+    with pytest.raises(InputError, match=r"MR_truncated.dcm: \(7FE0,0010\) PixelData: expected pixels"):
         series.read()
 
 
@@ -386,7 +466,7 @@ def test_without_pydicom_the_extra_is_named(tmp_path, monkeypatch, capsys):
 
 
 def test_importing_the_commands_loads_none_of_the_extras_packages():
-    names = "pydicom highdicom nibabel nrrd av".split()
+    names = ["pydicom", "highdicom", "nibabel", "nrrd", "av"]
     code = (
         "import sys, cinetrack.cli.import_series, cinetrack.cli.export; "
         f"print([n for n in {names!r} if n in sys.modules])"

@@ -1,4 +1,4 @@
-"""docs/finetuning.md: its commands run, and its tables say what the code does.
+"""The guides to fine-tuning: their commands run, and their tables say what the code does.
 
 A small network stands in for SAM2.1 Small, and the commands that train get options that keep them short.
 """
@@ -28,21 +28,15 @@ from cinetrack.sequence.image_files import ImageGeometry, write_masks
 from cinetrack.sequence.trackrad_dataset import write_case
 
 ROOT = Path(__file__).resolve().parents[2]
-GUIDE = (ROOT / "docs" / "finetuning.md").read_text(encoding="utf-8")
-SHORT = [
-    "--image-size",
-    "64",
-    "--clip-frames",
-    "3",
-    "--epochs",
-    "1",
-    "--multiplier",
-    "1",
-    "--workers",
-    "0",
-    "--device",
-    "cpu",
-]
+PAGES = (
+    "how-to/fine-tune-sam2",
+    "how-to/track-on-stabilised-frames",
+    "how-to/fine-tune-on-gpus-and-clusters",
+    "explanation/fine-tuning",
+)
+GUIDE = "\n".join((ROOT / f"docs/{page}.md").read_text(encoding="utf-8") for page in PAGES)
+FORMATS = (ROOT / "docs/reference/file-formats.md").read_text(encoding="utf-8")
+SHORT = "--image-size 64 --clip-frames 3 --epochs 1 --multiplier 1 --workers 0 --device cpu".split()  # noqa: SIM905
 
 
 def blocks(language: str) -> list[str]:
@@ -160,7 +154,7 @@ def test_every_command_of_the_guide_runs(workplace, capsys):
 
 
 def assert_the_table_of_a_runs_files_is_true(run: Path) -> None:
-    table = set(re.findall(r"^\| `([\w.]+)/?` \|", GUIDE.split("## What is in a run")[1], flags=re.MULTILINE))
+    table = set(re.findall(r"^\| `([\w.]+)/?` \|", FORMATS.split("## A fine-tuning run")[1], flags=re.MULTILINE))
     assert table == {path.name for path in run.iterdir()} | {"slurm"}
     assert "epoch" in (run / "validation.csv").read_text() and "loss" in (run / "losses.csv").read_text()
     assert {"model", "optimizer"} <= torch.load(run / "last.pt", weights_only=True).keys()

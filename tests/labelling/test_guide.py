@@ -1,4 +1,4 @@
-"""The guide's commands are ones that the program understands, and its pictures exist."""
+"""The guides' commands are ones that the program understands, and its pictures exist."""
 
 from __future__ import annotations
 
@@ -13,7 +13,8 @@ import pytest
 from cinetrack.cli.main import COMMANDS
 
 REPOSITORY = Path(__file__).resolve().parents[2]
-GUIDE = (REPOSITORY / "docs" / "labelling.md").read_text(encoding="utf-8")
+PAGES = ("label-sequences", "label-with-several-people", "make-pseudo-labels")
+GUIDE = "".join((REPOSITORY / f"docs/how-to/{name}.md").read_text(encoding="utf-8") for name in PAGES)
 BLOCKS = re.findall(r"```bash\n(.*?)```", GUIDE, re.DOTALL)
 LINES = [line for block in BLOCKS for line in block.splitlines() if "cinetrack " in line and not line.startswith("pip")]
 
@@ -29,6 +30,6 @@ def test_a_command_of_the_guide_parses(line):
 
 
 def test_the_guides_pictures_exist():
-    pictures = re.findall(r"labelling/\w+\.png", GUIDE)
+    pictures = re.findall(r"images/labelling/\w+\.png", GUIDE)
     assert len(pictures) >= 4 and len(LINES) >= 8
     assert all((REPOSITORY / "docs" / picture).stat().st_size > 10_000 for picture in pictures)

@@ -66,8 +66,10 @@ def test_all_frames_are_tracked_where_that_is_asked_for_and_put_waits_at_the_cap
 
 def test_a_frame_of_another_size_is_rejected_and_the_session_goes_on():
     frames = [live_frame(0), live_frame(1, np.zeros((20, 30), np.uint16)), live_frame(2)]
-    results = asyncio.run(results_of(LiveSession(BlobModel(), first_mask(), late="all"), frames))
+    gate = Gate(DistanceWindow(50.0))
+    results = asyncio.run(results_of(LiveSession(BlobModel(), first_mask(), late="all", gate=gate), frames))
     by_number = {result.frame.number: result for result in results}
+    assert [by_number[number].beam_on for number in range(3)] == [True, False, True]
     assert by_number[1].status == "rejected"
     assert by_number[1].reason == "expected the first mask's 40 x 30 pixels, found 20 x 30"
     assert by_number[2].status == "tracked"

@@ -24,7 +24,7 @@ from cinetrack.live import LiveFrame, LiveSession
 from cinetrack.live.session_log import SessionLog
 from cinetrack.live.sources.folder import FolderSource
 from cinetrack.live.sources.raw_stream import RawStreamSource, frame_bytes
-from cinetrack.live.sources.source import open_source
+from cinetrack.live.sources.source import Numbering, open_source
 from cinetrack.live.stream import Stream
 from cinetrack.sequence.image_files import ImageGeometry, write_masks, write_series
 
@@ -47,6 +47,21 @@ async def first_items(source, count: int, seconds: float = 5.0) -> list:
 
 def frames_in(items) -> list[LiveFrame]:
     return [item for item in items if isinstance(item, LiveFrame)]
+
+
+@pytest.mark.parametrize(
+    ("said", "numbers"),
+    [
+        ([None, None, None], [0, 1, 2]),
+        ([0, 1, 4], [0, 1, 4]),
+        ([5, 6, 0, 1, 3], [5, 6, 7, 8, 10]),
+        ([0, 0, 1, 1, 2, 2], [0, 1, 2, 3, 4, 5]),
+        ([0, 10**9, 10**9 + 1], [0, 1, 2]),
+    ],
+)
+def test_numbers_always_grow_and_a_scanner_that_counts_anew_goes_on_from_the_last_one(said, numbers):
+    numbering = Numbering()
+    assert [numbering.next(one) for one in said] == numbers
 
 
 # A folder
@@ -111,7 +126,7 @@ def test_standard_input_gives_frames_as_they_were_sent(kind):
     first, second = asyncio.run(first_items(raw_source(content), 2))
     assert np.array_equal(first.image, image) and first.image.dtype == image.dtype
     assert (first.number, first.acquired_s, first.spacing_mm, first.plane) == (7, 12.5, (2.0, 1.0), "coronal")
-    assert (second.number, second.plane) == (1, "sagittal")
+    assert (second.number, second.plane) == (8, "sagittal")
 
 
 @pytest.mark.parametrize(

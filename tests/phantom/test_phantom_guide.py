@@ -1,4 +1,4 @@
-"""What docs/phantom.md shows works, and the scripts behind its pictures and figures run."""
+"""What docs/how-to/make-synthetic-cases.md shows works, and the scripts behind its pictures and figures run."""
 
 import json
 import os
@@ -12,7 +12,8 @@ import pytest
 from PIL import Image
 
 ROOT = Path(__file__).resolve().parents[2]
-GUIDE = (ROOT / "docs" / "phantom.md").read_text()
+GUIDE = (ROOT / "docs/how-to/make-synthetic-cases.md").read_text()
+PICTURES = ROOT / "docs/images"
 ENVIRONMENT = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
 
 
@@ -21,8 +22,8 @@ def run(arguments, folder: Path) -> subprocess.CompletedProcess:
 
 
 def test_the_guides_command_writes_its_cases(tmp_path):
-    (line,) = re.findall(r"^python -m cinetrack phantom .*$", GUIDE, re.MULTILINE)
-    result = run(shlex.split(line)[1:], tmp_path)
+    (line,) = re.findall(r"^cinetrack phantom .*$", GUIDE, re.MULTILINE)
+    result = run(["-m", *shlex.split(line)], tmp_path)
     assert result.returncode == 0, result.stderr
     assert sorted(path.name for path in (tmp_path / "phantom-data").iterdir()) == ["P1_0001", "P1_0002", "P1_0003"]
 
@@ -36,7 +37,7 @@ def test_the_guides_code_runs(tmp_path):
 def test_the_guides_pictures_are_there_and_small():
     for name, limit in (("phantom-contact-sheet.png", 1.5e6), ("phantom-clip.gif", 2e6)):
         assert name in GUIDE
-        assert (ROOT / "docs" / name).stat().st_size < limit
+        assert (PICTURES / name).stat().st_size < limit
 
 
 @pytest.mark.slow
@@ -44,7 +45,7 @@ def test_the_pictures_are_made_by_their_script(tmp_path):
     result = run([ROOT / "docs" / "make_phantom_pictures.py", "--out", tmp_path], tmp_path)
     assert result.returncode == 0, result.stderr
     for name in ("phantom-contact-sheet.png", "phantom-clip.gif"):
-        with Image.open(tmp_path / name) as made, Image.open(ROOT / "docs" / name) as shown:
+        with Image.open(tmp_path / name) as made, Image.open(PICTURES / name) as shown:
             assert made.size == shown.size
 
 

@@ -69,3 +69,15 @@ def test_outlines_follow_noisy_anatomy_better_by_the_smooth_flow():
             dice.append(dice_coefficients(masks[shown], drawn.masks[1:, 0][shown]).mean())
         gains.append(dice[0] - dice[1])
     assert np.mean(gains) > 0.001
+
+
+@pytest.mark.parametrize("name", FLOWS)
+def test_a_flow_does_not_depend_on_what_was_searched_for_before(name, moved_tissue):
+    tissue, moved, _ = moved_tissue
+    reference, latest, other = as_frames(tissue, moved, moved[:, ::-1], noise=10)
+    search = FlowSearch(reference, FLOWS[name])
+    reference, latest, other = map(search.prepared, (reference, latest, other))
+    first = search.search(latest, reference, None)
+    going_on = search.search(other, reference, first)
+    np.testing.assert_array_equal(search.search(latest, reference, None), first)
+    np.testing.assert_array_equal(search.search(other, reference, first), going_on)

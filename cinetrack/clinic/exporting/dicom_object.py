@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from cinetrack import __version__
 from cinetrack.clinic.exporting.predicted_case import ExportOptions, PredictedCase
 from cinetrack.clinic.packages import clinic_package
 from cinetrack.clinic.source_record import DicomSeries, SourceRecord
@@ -55,7 +56,7 @@ def new_uid(case: PredictedCase, purpose: str, options: ExportOptions) -> str:
     uid = clinic_package("pydicom.uid", "to write DICOM")
     source = dicom_source(case, purpose)
     content = [
-        "cinetrack",
+        f"cinetrack {__version__}",
         purpose,
         source.series.series_uid,
         *source.series.instance_uids,

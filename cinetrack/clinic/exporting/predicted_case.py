@@ -13,10 +13,12 @@ import numpy as np
 from cinetrack.clinic.grid import PLANES, Grid, Placement
 from cinetrack.clinic.source_record import SourceRecord, read_source_record, record_path
 from cinetrack.errors import InputError
-from cinetrack.evaluation.prediction_folder import find_predictions, read_log
-from cinetrack.sequence.grand_challenge import OUTPUT_FILE
-from cinetrack.sequence.image_files import only_series_in, read_index_masks, read_series
+from cinetrack.evaluation.prediction_folder import find_predictions, prediction_file
+from cinetrack.runs.record import read_record
+from cinetrack.sequence.image_files import read_index_masks, read_series
 from cinetrack.sequence.trackrad_dataset import CaseFiles, find_cases
+
+LONGEST_NAME = 64  # of DICOM's long strings, in which a backslash would part two values
 
 
 @dataclass(frozen=True, eq=False)
@@ -85,6 +87,11 @@ def read_predicted_cases(predictions: Path, dataset: Path, target_names: Sequenc
     Raises:
         InputError: a prediction without its case, or of other frames than the case's.
     """
+    for name in target_names:
+        if not name.strip() or len(name) > LONGEST_NAME or "\\" in name or not name.isprintable():
+            raise InputError(
+                f"target name: expected 1 to {LONGEST_NAME} printable characters without a backslash, found {name!r}"
+            )
     cases = {case.case_id: case for case in find_cases(dataset)}
     only_case = next(iter(cases)) if len(cases) == 1 else None
     for case_id, folder in find_predictions(predictions, only_case).items():
@@ -94,7 +101,7 @@ def read_predicted_cases(predictions: Path, dataset: Path, target_names: Sequenc
 
 
 def _read(folder: Path, case: CaseFiles, names: Sequence[str]) -> PredictedCase:
-    path = only_series_in(folder / OUTPUT_FILE.parent)
+    path = prediction_file(folder)
     labels, _ = read_index_masks(path)
     frames, geometry = read_series(case.series_path)
     if labels.shape != frames.shape:
@@ -112,7 +119,7 @@ def _read(folder: Path, case: CaseFiles, names: Sequence[str]) -> PredictedCase:
     if len(times) != len(labels):
         raise InputError(f"{path}: expected {len(times)} frames as in the case's source record, found {len(labels)}")
     grid, is_placed = _grid(path, record, frames.shape[1:], geometry.spacing_mm)
-    scores = list(read_log(folder).object_score)
+    scores = list(read_record(folder).object_score)
     return PredictedCase(
         case_id=case.case_id,
         labels=labels,

@@ -26,7 +26,8 @@ def decoded_frames(source: Any, indices: list[int] | None) -> list[np.ndarray]:
         Exception: of many kinds, where the pixels cannot be decoded.
     """
     import pydicom
-    from pydicom.pixels import apply_color_lut, iter_pixels
+    from pydicom.pixels.processing import apply_color_lut
+    from pydicom.pixels.utils import iter_pixels
 
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # remarks on values that are read all the same

@@ -62,6 +62,13 @@ def find(files: Sequence[Path]) -> list[FoundSeries]:
     return found + [_list_of_files(frames) for frames in lists.values()]
 
 
+def _notes(header: _Header) -> tuple[str, ...]:
+    placement = header.grid.placement
+    if placement is None or (placement.along_row, placement.along_column) != ((1.0, 0.0, 0.0), (0.0, 1.0, 0.0)):
+        return ()
+    return ("the direction is the identity: an axial plane, or a writer that knew none; --top goes before it",)
+
+
 def _one_file(path: Path, header: _Header) -> FoundSeries:
     if len(header.sizes) == 4 and header.sizes[2] != 1:
         raise InputError(f"{path}: expected one slice over time, found {header.sizes[2]} slices")
@@ -73,7 +80,7 @@ def _one_file(path: Path, header: _Header) -> FoundSeries:
         header.grid,
         functools.partial(_read, (path,), header.grid),
         str(path),
-        notes=notes,
+        notes=notes + _notes(header),
     )
 
 
@@ -88,7 +95,15 @@ def _list_of_files(frames: list[tuple[Path, _Header]]) -> FoundSeries:
                 f"found {other.grid.rows} x {other.grid.columns} px{' elsewhere' if same else ''}"
             )
     path = first.parent if len(paths) > 1 else first
-    return FoundSeries(path, NAME, len(paths), header.grid, functools.partial(_read, paths, header.grid), str(path))
+    return FoundSeries(
+        path,
+        NAME,
+        len(paths),
+        header.grid,
+        functools.partial(_read, paths, header.grid),
+        str(path),
+        notes=_notes(header),
+    )
 
 
 def _header(path: Path) -> _Header:

@@ -46,13 +46,12 @@ def _series_of(path: Path) -> list[FoundSeries]:
     slices = shape[2] if len(shape) == 4 else 1
     times = _times(image, count) if len(shape) == 4 else None
     notes = () if len(shape) == 4 or count == 1 else ("three axes: the last one is taken as time",)
-    affine = np.diag([-1.0, -1.0, 1.0, 1.0]) @ image.affine  # NIfTI's x grows to the right, y to the front
     return [
         FoundSeries(
             path=path,
             format=NAME,
             frame_count=count,
-            grid=_grid(path, rows, columns, affine, index, len(shape) == 4),
+            grid=_grid(path, image, index),
             read=functools.partial(_read, path, index if len(shape) == 4 else None),
             patient=str(path),
             description=f"slice {index + 1} of {slices}" if slices > 1 else "",
@@ -63,7 +62,12 @@ def _series_of(path: Path) -> list[FoundSeries]:
     ]
 
 
-def _grid(path: Path, rows: int, columns: int, affine: np.ndarray, index: int, has_slices: bool) -> Grid:
+def _grid(path: Path, image: Any, index: int) -> Grid:
+    columns, rows, has_slices = int(image.shape[0]), int(image.shape[1]), len(image.shape) == 4
+    if int(image.header["qform_code"]) == 0 and int(image.header["sform_code"]) == 0:  # the affine is made up
+        spacing = float(image.header.get_zooms()[1]), float(image.header.get_zooms()[0])
+        return Grid(rows, columns, spacing if min(spacing) > 0 else None)
+    affine = np.diag([-1.0, -1.0, 1.0, 1.0]) @ image.affine  # NIfTI's x grows to the right, y to the front
     origin = affine[:3, 3] + index * affine[:3, 2]
     try:
         return grid_of_affine(

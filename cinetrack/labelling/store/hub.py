@@ -7,6 +7,7 @@ are one step.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
+from typing import Any
 from pathlib import Path
 
 import httpx
@@ -77,7 +78,7 @@ class HubFiles:
             operations = [CommitOperationDelete(name) for name in present]
             self._commit(f"Remove {len(present)} outdated files", operations, unless=lambda _: False, name=present[0])
 
-    def _commit(self, message: str, operations: list, unless: Callable[[str], bool], name: str) -> None:
+    def _commit(self, message: str, operations: list[Any], unless: Callable[[str], bool], name: str) -> None:
         for _ in range(ATTEMPTS):
             head = self._head()
             if unless(head):
@@ -94,7 +95,7 @@ class HubFiles:
         raise OSError(f"{self.location}: {name}: others' commits came first {ATTEMPTS} times")
 
     def _head(self) -> str:
-        return self._api.repo_info(self._repo_id, repo_type="dataset").sha
+        return str(self._api.repo_info(self._repo_id, repo_type="dataset").sha)
 
     def _files(self, revision: str) -> list[str]:
         """All files of a commit, sorted; asked for once a commit."""

@@ -31,10 +31,10 @@ class RemoteFiles:
         import fsspec
 
         try:
-            self._fs, root = fsspec.core.url_to_fs(url, **options)
+            found, root = fsspec.core.url_to_fs(url, **options)
         except (ImportError, ValueError) as error:
             raise InputError(f"{url}: expected a URL that fsspec can open here, found {error}") from None
-        self._fs: AbstractFileSystem
+        self._fs: AbstractFileSystem = found
         self._root = root.rstrip("/")
         self.location = url
         if to_read:

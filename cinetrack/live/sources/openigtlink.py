@@ -26,7 +26,7 @@ from cinetrack.errors import InputError
 from cinetrack.evaluation.centroid import centroids
 from cinetrack.live.frame import LiveFrame, now_s
 from cinetrack.live.result import LiveResult
-from cinetrack.live.sources.source import SourceEvent, plane_in
+from cinetrack.live.sources.source import Numbering, SourceEvent, plane_in
 
 RETRY_S = 0.25
 _LARGEST_BODY_BYTES = 256_000_000
@@ -46,6 +46,7 @@ class _IgtlSource:
         self._writers: set[asyncio.StreamWriter] = set()
         self._slow: set[asyncio.StreamWriter] = set()
         self._count = 0
+        self._numbering = Numbering()
 
     async def send(self, result: LiveResult) -> None:
         """Send an answer to everyone who is connected."""
@@ -135,7 +136,7 @@ class _IgtlSource:
         # The first column is a step along i, which runs along a row: the distance of columns.
         spacing = (float(np.linalg.norm(matrix[:3, 1])), float(np.linalg.norm(matrix[:3, 0])))
         text = str(message.metadata.get("FrameNumber", ""))
-        number = int(text) if text.isdigit() else self._count - 1
+        number = self._numbering.next(int(text) if text.isdecimal() else None)
         acquired = message.timestamp if message.timestamp > 0 else received
         plane = plane_in(message.device_name, self._usual_plane)
         origin = (matrix, message.world_coordinate_system, message.device_name)

@@ -24,7 +24,7 @@ import numpy as np
 from cinetrack.errors import InputError
 from cinetrack.live.frame import LiveFrame, now_s
 from cinetrack.live.result import LiveResult
-from cinetrack.live.sources.source import SourceEvent
+from cinetrack.live.sources.source import Numbering, SourceEvent
 
 TYPES = ("uint8", "int8", "uint16", "int16", "uint32", "int32", "float32", "float64")
 _LONGEST_HEADER = 65536
@@ -39,7 +39,8 @@ class RawStreamSource:
 
     def __init__(self, source: BinaryIO, answers: BinaryIO, usual_plane: str) -> None:
         self._source, self._answers, self._usual_plane = source, answers, usual_plane
-        self._number = 0
+        self._number = 0  # of the frame on the stream, for errors
+        self._numbering = Numbering()
 
     @classmethod
     def of_process(cls, usual_plane: str) -> RawStreamSource:
@@ -105,7 +106,7 @@ class RawStreamSource:
         spacing = header.get("spacing_mm")
         return LiveFrame(
             image,
-            int(header.get("number", number)),
+            self._numbering.next(int(header["number"]) if "number" in header else None),
             float(header.get("acquired_s", received)),
             received,
             str(header.get("plane", self._usual_plane)),

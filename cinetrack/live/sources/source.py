@@ -47,6 +47,31 @@ class FrameSource(Protocol):
         """Let go of files and connections."""
 
 
+class Numbering:
+    """Numbers frames so that they always grow: by what the source says, and on from there where it starts again.
+
+    A gap in the source's numbers stays one, up to `LARGEST_GAP` frames; a scanner that jumps further counts anew.
+    """
+
+    LARGEST_GAP = 10_000
+
+    def __init__(self) -> None:
+        self._latest, self._offset = -1, 0
+
+    def next(self, said: int | None = None) -> int:
+        """The next frame's number, from 0 on.
+
+        Args:
+            said: by the source; None where it says nothing.
+        """
+        wanted = self._latest + 1 if said is None else said + self._offset
+        if not self._latest < wanted <= self._latest + self.LARGEST_GAP:
+            wanted = self._latest + 1
+            self._offset = wanted - (0 if said is None else said)
+        self._latest = wanted
+        return wanted
+
+
 def plane_in(name: str, usual: str = ONE_PLANE) -> str:
     """The plane that a file's or device's name mentions, else `usual`."""
     match = re.search("|".join(PLANE_AXES), name.lower())

@@ -58,7 +58,7 @@ class FlowSearch:
         self._numbers = NumberRange.of(first_frame)
         self._low, high = np.percentile(self._numbers.values(first_frame), WINDOW_PERCENTILES)
         self._gain, _ = gain_8bit(float(self._low), float(high))
-        self._search = _dis(settings)
+        self._settings, self._search = settings, _dis(settings)
         self.grid = pixel_grid(self._shape)
 
     def prepared(self, frame: np.ndarray) -> np.ndarray:
@@ -76,8 +76,10 @@ class FlowSearch:
         Returns:
             as large as the prepared frames, (H, W, 2) float32, (column, row) displacement in px.
         """
-        # OpenCV takes None for no start, and changes what it is given; its types know of neither.
-        return self._search.calc(latest, reference, None if start is None else start.copy())  # type: ignore[arg-type]
+        if start is None:  # a search that was given a start before would begin with what is left of that
+            # OpenCV takes None for no start; its types do not know.
+            return _dis(self._settings).calc(latest, reference, None)  # type: ignore[call-overload]
+        return self._search.calc(latest, reference, start.copy())  # which changes what it is given
 
     def on_reference(self, flow: np.ndarray) -> np.ndarray:
         """Where on the reference the latest frame's pixels lie: (H, W, 2) float32, (column, row) in px."""
