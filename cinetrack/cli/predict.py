@@ -20,11 +20,19 @@ from cinetrack.runs.shard import this_shard
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command's arguments."""
-    parser.add_argument("source", type=Path, metavar="DATASET_OR_CASE", help="a dataset, patient or /input folder")
-    parser.add_argument("-o", "--output", type=Path, required=True, help="gets <case>/images/... and prediction.json")
+    parser.add_argument(
+        "source", type=Path, metavar="DATASET_OR_CASE", help="a data set, a case, or a folder laid out as /input"
+    )
+    parser.add_argument(
+        "-o", "--output", type=Path, required=True, help="folder for each case's masks and prediction.json"
+    )
     parser.add_argument("--model", type=Path, help="bundle folder, or the name of a shipped bundle")
-    parser.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N")
-    parser.add_argument("--overwrite", action="store_true", help="track finished cases again")
+    parser.add_argument(
+        "--device", default="auto", help="auto, cpu, cuda or cuda:N (default auto: a GPU where there is one)"
+    )
+    parser.add_argument(
+        "--overwrite", action="store_true", help="track finished cases again instead of passing over them"
+    )
 
 
 def run(args: argparse.Namespace) -> int:

@@ -26,9 +26,20 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("dataset", type=Path, metavar="DATASET", help="a TrackRAD2025 dataset folder")
     parser.add_argument("--store", required=True, help="the labels: folder, hf://datasets/OWNER/NAME, s3://..., ...")
     parser.add_argument("--model", type=Path, help="bundle folder, or the name of a shipped bundle")
-    parser.add_argument("-o", "--output", type=Path, required=True, metavar="PSEUDO", help="gets a folder a sequence")
-    parser.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N")
-    parser.add_argument("--overwrite", action="store_true", help="track finished sequences again")
+    parser.add_argument(
+        "-o",
+        "--output",
+        type=Path,
+        required=True,
+        metavar="PSEUDO",
+        help="folder for one folder of pseudo-labels for each sequence",
+    )
+    parser.add_argument(
+        "--device", default="auto", help="auto, cpu, cuda or cuda:N (default auto: a GPU where there is one)"
+    )
+    parser.add_argument(
+        "--overwrite", action="store_true", help="track finished sequences again instead of passing over them"
+    )
 
 
 def run(args: argparse.Namespace) -> int:

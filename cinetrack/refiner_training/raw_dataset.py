@@ -49,8 +49,8 @@ class MaskSettings:
     Attributes:
         perturb: share of the frames after the first whose mask is perturbed, 0 to 1.
         seed: of perturbation and bias; with the case's name, and the tracker's for perturbation, it decides them.
-        region_px: side of the motion-compensated target's surroundings, where the refiner is to work between the
-            tracker and the way back to the moving frames; None, as in the paper, for whole frames as they are.
+        region_px: side of the target's surroundings, where the refiner is to be a source: it is then shown the outline
+            on stabilised frames; None, as in the paper, for the tracker's masks of whole frames as they are.
         outline_bias_px: with `region_px`, how far outlines may lie off the edges, the same way on all frames of a case
             (`outline_bias`); None for labels and masks as they are.
     """

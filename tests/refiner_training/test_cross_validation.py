@@ -27,6 +27,7 @@ from cinetrack.refiner_training.patient_folds import read_folds
 from cinetrack.refiner_training.trained_model import RefinerSettings
 from cinetrack.sequence import find_cases
 from cinetrack.sequence.image_files import read_masks
+from cinetrack.tracking.postprocessing.nnunet_redraw import NnunetRedrawSettings
 
 OUTPUT = "images/mri-linac-series-targets/output.mha"
 
@@ -58,17 +59,18 @@ def test_each_fold_is_judged_on_the_patients_it_holds_out_and_no_other(validated
 
 
 def test_predictions_are_those_of_a_bundle_of_the_folds_model(validated, trained, discs, tmp_path):
-    options = ["--model", str(RESOURCES / "registration"), "--folds", "1", "--tile-step-size", "0.5", "--no-mirroring"]
+    options = ["--tracker", str(RESOURCES / "registration"), "--fold", "1", "--tile-step-size", "0.5", "--no-mirroring"]
     assert main(["refiner", "bundle", str(trained.raw_root), *options, "-o", str(tmp_path / "bundle")]) == 0
-    model = load_model(open_bundle(tmp_path / "bundle"), "cpu")
-    alone = load_model(RESOURCES / "registration", "cpu")
+    refined, alone = (
+        load_model(open_bundle(path), "cpu") for path in (tmp_path / "bundle", RESOURCES / "registration")
+    )
     folder = validated / "registration/fold_1"
     for case in find_cases(discs):
         if case.case_id in folds_of(trained)[1]:
             loaded = case.read_case().case
-            for name, made in (("final_step_0.5_no_mirroring", model), ("tracker", alone)):
+            for name, model in (("final_step_0.5_no_mirroring", refined), ("tracker", alone)):
                 written, _ = read_masks(folder / name / case.case_id / OUTPUT)
-                np.testing.assert_array_equal(written, track_whole(loaded, made.chain).masks)
+                np.testing.assert_array_equal(written, track_whole(loaded, model.chain).masks)
 
 
 def test_the_tables_have_every_held_out_case_once_and_a_change_in_percent(validated, trained):
@@ -101,16 +103,17 @@ def test_the_metrics_of_all_folds_lie_beside_the_folds_and_can_be_compared(valid
 def test_without_options_it_judges_the_bundle_that_is_made_without_options(trained, discs, tmp_path, monkeypatch):
     made = []
 
-    def note(*_, **options):
-        made.append((options["refiner"], options["outline_weight"]))
+    def note(output: Path, tracker: str, **settings):
+        made.append({key: value for key, value in settings.items() if key not in ("refiner_folder", "name")})
         raise InputError("noted")
 
     monkeypatch.setattr(trained_model, "create_bundle", note)
-    assert crossvalidate(trained, discs, tmp_path / "cv", "--folds", "1", "--tracker", "static") == 2
-    options = ["--model", str(RESOURCES / "static"), "--folds", "1", "-o", str(tmp_path / "bundle")]
+    assert crossvalidate(trained, discs, tmp_path / "cv", "--fold", "1", "--tracker", "static") == 2
+    options = ["--tracker", str(RESOURCES / "static"), "--fold", "1", "-o", str(tmp_path / "bundle")]
     assert main(["refiner", "bundle", str(trained.raw_root), *options]) == 2
     judged, bundled = made
-    assert judged == bundled and judged[0].tile_step_size == 0.05
+    assert judged == bundled == {"outline_weight": None, "refiner": NnunetRedrawSettings(folds=(1,))}
+    assert judged["refiner"].tile_step_size == 0.05
 
 
 def test_a_trackers_bundle_that_has_moved_is_asked_for(trained, discs, tmp_path, capsys):
@@ -119,7 +122,7 @@ def test_a_trackers_bundle_that_has_moved_is_asked_for(trained, discs, tmp_path,
         record = json.loads(path.read_text())
         path.write_text(json.dumps({**record, "bundle_folder": str(tmp_path / "gone")}))
     places = ["--preprocessed", str(trained.preprocessed_root), "--results", str(trained.results_root)]
-    options = ["--folds", "0", "--tracker", "static", "--tile-step-size", "1", "--mirroring", "off"]
+    options = ["--fold", "0", "--tracker", "static", "--tile-step-size", "1", "--mirroring", "off"]
     command = ["refiner", "crossvalidate", str(raw), "--data", str(discs), "-o", str(tmp_path / "cv"), *places]
     assert main([*command, *options, "--device", "cpu"]) == 2
     assert "expected the bundle static with which static was prepared" in capsys.readouterr().err
@@ -131,7 +134,7 @@ def test_finished_cases_are_not_predicted_again_but_another_checkpoint_is_refuse
     validated, trained, discs, monkeypatch, capsys
 ):
     monkeypatch.setattr("cinetrack.runs.prediction.track_whole", lambda *_: pytest.fail("again"))
-    options = ["--tile-step-size", "0.5", "--mirroring", "off", "--folds", "0", "--tracker", "static"]
+    options = ["--tile-step-size", "0.5", "--mirroring", "off", "--fold", "0", "--tracker", "static"]
     assert crossvalidate(trained, discs, validated, *options) == 0
     monkeypatch.setattr("cinetrack.refiner_training.cross_validation.sha256_of", lambda path: "retrained")
     assert crossvalidate(trained, discs, validated, *options) == 2
@@ -175,9 +178,9 @@ def test_a_refiner_that_does_not_help_is_not_chosen():
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (["--folds", "3"], "expected trained folds (0, 1), found 3"),
+        (["--fold", "3"], "expected trained folds (0, 1), found 3"),
         (["--tracker", "sam2"], "names of registration, static, found sam2"),
-        (["--tile-step-size", "0"], "tile_step_size: expected a number, above 0 and at most 1"),
+        (["--tile-step-size", "0"], "tile_step_size: expected a number, above 0 and at most 1 (patches), found 0"),
     ],
 )
 def test_what_cannot_be_validated_is_refused(trained, discs, tmp_path, capsys, options, message):

@@ -18,6 +18,7 @@ from cinetrack.bundle import open_bundle
 from cinetrack.bundle.assembly import create_bundle
 from cinetrack.cli.main import main
 from cinetrack.pipeline.model import load_model
+from cinetrack.pipeline.track_case import track
 from cinetrack.refinement.window import FrameWindow
 from cinetrack.refiner_training import preparation
 from cinetrack.refiner_training.patient_folds import check_splits
@@ -40,12 +41,12 @@ def samples_as_nnunet_finds_them(raw: Path) -> dict:
 def test_nnunets_reader_gives_exactly_what_the_refiner_is_fed(discs, tmp_path, window):
     assert prepare(discs, tmp_path, "--window", str(window)) == 0
     dataset = samples_as_nnunet_finds_them(tmp_path / "Dataset501_Refiner")
-    method = open_bundle(RESOURCES / "registration").method
-    tracker = load_model(RESOURCES / "registration", "cpu", replace(method, postprocessing=()))
+    bundle = open_bundle(RESOURCES / "registration")
+    chain = load_model(bundle, "cpu", replace(bundle.method, postprocessing=())).chain
     seen = 0
     for files in find_cases(discs):
         case, labels = files.read_case().case, files.read_labels()
-        for index, frame in enumerate(tracker.track(case)):
+        for index, frame in enumerate(track(case, chain)):
             image = case.sequence.frames[index]
             if index == 0:
                 fed = FrameWindow(window, image, case.first_mask)
@@ -144,12 +145,12 @@ def test_masks_of_two_bundles_of_one_name_do_not_mix(discs, tmp_path, capsys):
     assert prepare(discs, tmp_path / "raw", "--perturb", "0.5", "--overwrite") == 0
 
 
-def test_a_share_of_the_masks_is_perturbed_and_the_order_of_work_does_not_matter(discs, tmp_path):
+def test_perturbed_masks_are_samples_and_the_order_of_work_does_not_matter(discs, tmp_path):
     raws = [tmp_path / name / "Dataset501_Refiner" for name in ("whole", "parts", "own")]
+    assert prepare(discs, raws[2].parent) == 0
     assert prepare(discs, raws[0].parent, "--perturb", "0.5", "--seed", "3") == 0
     for shard in ("1/2", "0/2"):
         assert prepare(discs, raws[1].parent, "--perturb", "0.5", "--seed", "3", "--shard", shard) == 0
-    assert prepare(discs, raws[2].parent) == 0
     changed = total = 0
     for path in sorted((raws[0] / "masks/registration").rglob("*.png")):
         mask = cv2.imread(str(path), cv2.IMREAD_UNCHANGED)
@@ -178,8 +179,8 @@ def test_a_patients_masks_come_from_the_tracker_that_did_not_see_the_patient(dis
         for patient in held_out:
             record = json.loads((raw / f"tracked/out-of-fold/{patient}.json").read_text())
             assert record["bundle_fingerprint"] == open_bundle(bundles[number]).fingerprint
-            files = sorted((raw / "masks/out-of-fold" / patient).glob("*.png"))
-            masks = np.stack([cv2.imread(str(path), cv2.IMREAD_UNCHANGED) for path in files])
+            paths = sorted((raw / f"masks/out-of-fold/{patient}").iterdir())
+            masks = np.stack([cv2.imread(str(path), cv2.IMREAD_UNCHANGED) for path in paths])
             assert (masks == masks[:1]).all() == (number % 2 == 0)
 
 
