@@ -261,7 +261,7 @@ def _prepare(args: argparse.Namespace) -> int:
     if args.fold_tracker and args.folds is None:
         raise InputError("--fold-model: expected --folds-file, by which the trackers were trained, found none")
     patients = {case.patient_id for case in cases}
-    folds = read_folds(args.folds, patients) if args.folds else []
+    folds = read_folds(args.folds, patients) if args.folds else ()
     sources = mask_sources(args.tracker, args.fold_tracker, len(folds))
     if masks.region_px is not None:
         check_stabilised(sources)
