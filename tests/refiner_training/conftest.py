@@ -36,8 +36,8 @@ def planned(prepared) -> DatasetFolders:
 @pytest.fixture(scope="session")
 def trained(planned) -> DatasetFolders:
     """The same, folds 0 and 1 trained for a moment."""
-    train(planned.raw_root, "--fold", "0")
-    train(planned.raw_root, "--fold", "1")
+    train(planned.raw_root, "--folds", "0")
+    train(planned.raw_root, "--folds", "1")
     return planned
 
 
@@ -45,7 +45,7 @@ def trained(planned) -> DatasetFolders:
 def bundle(trained, tmp_path_factory) -> Path:
     """Registration with both folds, and two presets."""
     folder = tmp_path_factory.mktemp("bundles") / "refined"
-    options = ["--tracker", str(RESOURCES / "registration"), "--fold", "0", "1", "--tile-step-size", "0.25"]
+    options = ["--tracker", str(RESOURCES / "registration"), "--folds", "0", "1", "--tile-step-size", "0.25"]
     presets = ["--preset", "fast=0.5,no-mirroring", "--preset", "thorough=0.05"]
     assert main(["refiner", "bundle", str(trained.raw_root), *options, *presets, "-o", str(folder)]) == 0
     return folder

@@ -43,14 +43,14 @@ def in_place(discs, tmp_path_factory) -> DatasetFolders:
     raw = tmp_path_factory.mktemp("in_place") / "nnUNet_raw"
     assert prepare(discs, raw, *REGISTRATION, "--region", "64") == 0
     plan(raw)
-    train(raw, "--fold", "0", "--epochs", "1")
+    train(raw, "--folds", "0", "--epochs", "1")
     return dataset_folders(raw)
 
 
 @pytest.fixture(scope="module")
 def in_place_bundle(in_place, tmp_path_factory) -> Path:
     folder = tmp_path_factory.mktemp("bundles") / "in_place"
-    options = ["--fold", "0", "--tile-step-size", "0.5", "--no-mirroring", "--refiner-outline-weight", "2"]
+    options = ["--folds", "0", "--tile-step-size", "0.5", "--mirroring", "off", "--refiner-outline-weight", "2"]
     raw = str(in_place.raw_root)
     assert main(["refiner", "bundle", raw, *REGISTRATION, *options, "-o", str(folder)]) == 0
     return folder
@@ -112,7 +112,7 @@ def test_it_cannot_be_bundled_for_what_it_was_not_taught(in_place_bundle, tmp_pa
 
 def test_cross_validation_runs_it_in_place(in_place, in_place_bundle, discs, tmp_path):
     raw = str(in_place.raw_root)
-    options = ["--fold", "0", "--tile-step-size", "0.5", "--mirroring", "off", "--outline-weight", "none", "2"]
+    options = ["--folds", "0", "--tile-step-size", "0.5", "--mirroring", "off", "--outline-weight", "none", "2"]
     command = ["refiner", "crossvalidate", raw, "--data", str(discs), "--device", "cpu", *options]
     assert main([*command, "--workers", "1", "-o", str(tmp_path)]) == 0
     ranking = json.loads((tmp_path / "crossvalidation.json").read_text())
