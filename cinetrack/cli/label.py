@@ -53,8 +53,7 @@ def run(args: argparse.Namespace) -> int:
     from cinetrack.labelling.service import LabellingService
     from cinetrack.labelling.store import open_files
     from cinetrack.pipeline.model import load_model
-    from cinetrack.runs.case_list import find_readable_cases
-    from cinetrack.runs.failure import report_failures
+    from cinetrack.sequence import find_cases
 
     try:
         from cinetrack.labelling.web.app import build_app
@@ -63,9 +62,7 @@ def run(args: argparse.Namespace) -> int:
     except ImportError as error:
         raise InputError(f"label: expected the packages of cinetrack[label], found no {error.name}") from None
 
-    cases, unreadable = find_readable_cases(args.dataset)
-    report_failures(unreadable)  # the others can be labelled
-    files = open_files(args.store)
+    cases, files = find_cases(args.dataset), open_files(args.store)
     model = load_model(find_bundle(args.model), args.device)
     service = LabellingService(cases, files, model, np.random.default_rng())
     note(

@@ -40,7 +40,7 @@ def run(args: argparse.Namespace) -> int:
     began = perf_counter()
     bundle = find_bundle(args.model)
     check_output_folder(args.output)
-    (found, unreadable), shard = pending_cases(args.source), this_shard()
+    found, shard = pending_cases(args.source), this_shard()
     jobs = [
         PredictionJob(case, args.output / case.case_id, bundle.name, bundle.fingerprint) for case in shard.of(found)
     ]
@@ -48,11 +48,9 @@ def run(args: argparse.Namespace) -> int:
     model = load_model(bundle, args.device)
     note(f"{bundle.description} on {model.device}, {model.chain.precision}")
     loading_s = perf_counter() - began
-    failures = unreadable if shard.rank == 0 else []
-    cases = len(jobs) + len(failures)
     with Progress() as progress:
-        failures += run_jobs([replace(job, loading_s=loading_s) for job in pending], model, progress)
+        failures = run_jobs([replace(job, loading_s=loading_s) for job in pending], model, progress)
     code = report_failures(failures)
-    share = f" ({shard}: {cases} of {len(found) + len(unreadable)} cases)" if shard.size > 1 else ""
-    note(f"{cases - len(failures)} of {cases} cases are in {args.output}{share}")
+    share = f" ({shard}: {len(jobs)} of {len(found)} cases)" if shard.size > 1 else ""
+    note(f"{len(jobs) - len(failures)} of {len(jobs)} cases are in {args.output}{share}")
     return code

@@ -239,13 +239,13 @@ def _split(args: argparse.Namespace) -> int:
 
 def _prepare(args: argparse.Namespace) -> int:
     from cinetrack.refiner_training.dataset_folders import dataset_folders
-    from cinetrack.refiner_training.mask_sources import mask_sources
+    from cinetrack.refiner_training.mask_sources import check_stabilised, mask_sources
     from cinetrack.refiner_training.patient_folds import deal_patients, read_folds, strata_of
     from cinetrack.refiner_training.preparation import jobs_of, prepare
     from cinetrack.refiner_training.raw_dataset import (
         MaskSettings,
         WindowSettings,
-        readable_labelled_cases,
+        labelled_cases,
         unprepared,
         write_dataset,
     )
@@ -257,21 +257,23 @@ def _prepare(args: argparse.Namespace) -> int:
     masks = MaskSettings(args.perturb, args.seed, args.region, args.outline_bias)
     windows = WindowSettings(args.window, args.every)
     shard = this_shard(args.shard)
-    cases, unreadable = readable_labelled_cases(args.data)
+    cases = labelled_cases(args.data)
     if args.fold_tracker and args.folds is None:
         raise InputError("--fold-model: expected --folds-file, by which the trackers were trained, found none")
     patients = {case.patient_id for case in cases}
-    everyone = patients | {failure.case_id for failure in unreadable}
-    folds = read_folds(args.folds, everyone) if args.folds else deal_patients(strata_of(cases), args.seed)
+    folds = read_folds(args.folds, patients) if args.folds else []
     sources = mask_sources(args.tracker, args.fold_tracker, len(folds))
+    if masks.region_px is not None:
+        check_stabilised(sources)
     jobs = jobs_of(shard.of(cases), sources, folds, raw, masks)
     with Progress() as progress:
         failures = prepare(jobs, progress, args.device, args.overwrite)
-    code = report_failures(failures + unreadable)
-    missing = [failure.case_id for failure in unreadable] + unprepared(raw, cases, sources)
+    code = report_failures(failures)
+    missing = unprepared(raw, cases, sources)
     if missing:
         note(f"{len(missing)} cases are still to be tracked, {missing[0]} first; the dataset is written after the last")
     else:
+        folds = folds or deal_patients(strata_of(cases), args.seed)  # reads every case, of which one may be bad
         samples = write_dataset(raw, cases, sources, folds, windows, masks.region_px)
         print(f"{raw}: {samples} samples of {len(patients)} patients in {len(folds)} folds")
     return code

@@ -138,7 +138,7 @@ class Workspace:
                 objects.append(GivenPrompt(0, number, MaskPrompt(found.mask), (box,)))
                 score = found.score
             scores.append(score)
-        later = self._later_prompts([given.drawn[0] for given in objects])
+        later = self._later_prompts(list(self.draft.boxes))
         self._change(Draft(self.draft.boxes, (*_disjoint(objects), *later), tuple(scores)))
 
     def correct(self, frame: int, number: int, drawn: BoxPrompt | PointPrompt) -> None:

@@ -407,6 +407,17 @@ def test_a_malformed_file_is_refused_with_its_name_and_the_tag(tmp_path, message
     assert not list(tmp_path.glob("out/*")) and not list(tmp_path.glob("out/.*"))
 
 
+def test_where_one_of_several_patients_cannot_be_read_none_is_written(tmp_path):
+    write(Cine(random_frames(), patient="A"), tmp_path / "in" / "a")
+    paths = write(Cine(random_frames(), patient="B"), tmp_path / "in" / "b")
+    paths[3].write_bytes(paths[3].read_bytes()[:-50])
+    command = ["import", str(tmp_path / "in"), "-o", str(tmp_path / "out")]
+    assert main(command) == 2
+    assert list((tmp_path / "out").iterdir()) == []
+    paths[3].unlink()
+    assert main(command) == 0
+
+
 @pytest.mark.parametrize("name", ["MR_truncated.dcm"])
 def test_a_file_of_pydicoms_package_that_is_cut_off_is_refused(tmp_path, name, capsys):
     (series,) = find([test_file(name)])

@@ -1,11 +1,9 @@
-"""Write planned cases as TrackRAD2025 folders; a patient's folder appears when it is whole."""
+"""Write planned cases as TrackRAD2025 folders; they appear when all of them are whole."""
 
 from __future__ import annotations
 
 import json
 import logging
-import os
-import shutil
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
@@ -52,22 +50,14 @@ def write_patients(
             raise InputError(
                 f"{root / plan.name}: expected no case of this name yet; choose another --name or output folder"
             )
-    by_name: dict[str, list[CasePlan]] = {}
-    for plan in plans:
-        by_name.setdefault(plan.name, []).append(plan)
+    names = list(dict.fromkeys(plan.name for plan in plans))
     root.mkdir(parents=True, exist_ok=True)
-    folders = []
-    for name, series in by_name.items():
-        temporary = Path(tempfile.mkdtemp(dir=root, prefix=f".{name}."))
-        try:
-            for plan in series:
-                _write_series(temporary, plan, masks.get(plan.case_id), keep_identifiers)
-            temporary.chmod(0o777 & ~_umask())
-            temporary.rename(root / name)
-        finally:
-            shutil.rmtree(temporary, ignore_errors=True)
-        folders.append(root / name)
-    return folders
+    with tempfile.TemporaryDirectory(dir=root, prefix=".import.") as temporary:
+        for plan in plans:
+            _write_series(Path(temporary) / plan.name, plan, masks.get(plan.case_id), keep_identifiers)
+        for name in names:
+            (Path(temporary) / name).rename(root / name)
+    return [root / name for name in names]
 
 
 def _write_series(folder: Path, plan: CasePlan, masks: CaseMasks | None, keep_identifiers: bool) -> None:
@@ -117,9 +107,3 @@ def _storable(frames: np.ndarray) -> np.ndarray:
     if frames.dtype.kind in "ui" or frames.dtype in (np.float32, np.float64):
         return frames
     return frames.astype(np.float32)
-
-
-def _umask() -> int:
-    umask = os.umask(0)
-    os.umask(umask)
-    return umask

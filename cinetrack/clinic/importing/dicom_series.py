@@ -10,7 +10,7 @@ import numpy as np
 
 from cinetrack.clinic.dicom_header import Header, is_dicom, read_header
 from cinetrack.clinic.frame_times import FrameTimes, frame_times
-from cinetrack.clinic.grid import Grid, Placement
+from cinetrack.clinic.grid import Grid
 from cinetrack.clinic.importing.dicom_frames import DicomFrame, frames_of
 from cinetrack.clinic.importing.dicom_pixels import read_pixels
 from cinetrack.clinic.importing.found_series import FoundSeries
@@ -18,7 +18,7 @@ from cinetrack.clinic.source_record import DicomSeries
 from cinetrack.errors import InputError
 
 NAME = "DICOM"
-SAME_PLACE_MM, SAME_DIRECTION = 0.1, 1e-3  # within these, frames are of one plane
+SAME_PLACE_MM, SAME_DIRECTION, SAME_SPACING_MM = 0.1, 1e-3, 1e-4  # within these, frames are of one plane
 NO_IMAGES = {  # SOP classes that are not images of the patient, though some have rows and columns
     "1.2.840.10008.5.1.4.1.1.66.4",  # segmentation
     "1.2.840.10008.5.1.4.1.1.66.7",  # label map segmentation
@@ -78,31 +78,27 @@ def _without_repetitions(frames: list[DicomFrame]) -> tuple[list[DicomFrame], in
 def _planes(frames: list[DicomFrame]) -> list[list[DicomFrame]]:
     """The frames by plane, planes in the order in which they first come."""
     planes: list[list[DicomFrame]] = []
-    for frame in frames:
-        for plane in planes:
-            if _same_plane(plane[0], frame):
-                plane.append(frame)
-                break
+    places = np.array([_place(frame) for frame in frames])
+    firsts = np.empty_like(places)  # of each plane's first frame; compared at once, for a volume has many planes
+    for frame, place in zip(frames, places, strict=True):
+        same = np.isclose(firsts[: len(planes)], place, rtol=0, atol=1, equal_nan=True).all(axis=1)
+        if same.any():
+            planes[int(same.argmax())].append(frame)
         else:
+            firsts[len(planes)] = place
             planes.append([frame])
     return planes
 
 
-def _same_plane(one: DicomFrame, other: DicomFrame) -> bool:
-    if one.placement is None or other.placement is None:
-        return one.placement is other.placement
-    if one.spacing_mm != other.spacing_mm:
-        return False
-    apart = [
-        np.subtract(mine, theirs)
-        for mine, theirs in zip(_cosines(one.placement), _cosines(other.placement), strict=True)
-    ]
-    moved = np.subtract(one.placement.origin_mm, other.placement.origin_mm)
-    return bool(np.abs(apart).max() <= SAME_DIRECTION and np.abs(moved).max() <= SAME_PLACE_MM)
-
-
-def _cosines(placement: Placement) -> tuple[tuple[float, float, float], tuple[float, float, float]]:
-    return placement.along_row, placement.along_column
+def _place(frame: DicomFrame) -> np.ndarray:
+    """Position, direction cosines and spacing in units of their tolerances; NaN where the source does not say."""
+    place = np.full(11, np.nan)
+    if frame.placement is not None:
+        place[:3] = np.array(frame.placement.origin_mm) / SAME_PLACE_MM
+        place[3:9] = np.array(frame.placement.along_row + frame.placement.along_column) / SAME_DIRECTION
+    if frame.spacing_mm is not None:
+        place[9:] = np.array(frame.spacing_mm) / SAME_SPACING_MM
+    return place
 
 
 def _series(frames: list[DicomFrame], headers: dict[Path, Header], plane: str, notes: list[str]) -> FoundSeries:
