@@ -48,9 +48,7 @@ def run(*arguments: object) -> tuple[int, list[str]]:
     return done.returncode, [line for line in done.stderr.splitlines() if line.startswith("error:")]
 
 
-@pytest.mark.parametrize(
-    "closed", ["images/mri-linacs/series.mha", "images/mri-linac-target", "frame-rate.json", ".", "output"]
-)
+@pytest.mark.parametrize("closed", ["images/mri-linacs/series.mha", "frame-rate.json", "output"])
 def test_the_container_says_in_one_line_what_it_may_not_use(open_folder, platform_input, closed):
     case, output = open_folder / "input", open_folder / "output"
     shutil.copytree(platform_input, case)
@@ -62,7 +60,7 @@ def test_the_container_says_in_one_line_what_it_may_not_use(open_folder, platfor
     assert code == 2 and len(errors) == 1 and str(forbidden) in errors[0], errors
 
 
-@pytest.mark.parametrize("closed", ["A_001", "A_001/images", "A_001/targets/A_001_first_label.mha"])
+@pytest.mark.parametrize("closed", ["A_001", "A_001/targets/A_001_first_label.mha"])
 def test_a_case_that_may_not_be_read_ends_no_others(open_folder, dataset, closed):
     shutil.copytree(dataset, open_folder / "data")
     (open_folder / "data" / closed).chmod(0)
