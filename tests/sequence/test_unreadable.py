@@ -14,11 +14,13 @@ REPOSITORY = Path(__file__).resolve().parents[2]
 
 # Root may read everything, so the command gives up its rights once its code is loaded.
 RUN = """
-import os, sys
-import inference
-import cinetrack.cli.predict, cinetrack.cli.propagate, cinetrack.pipeline.container, cinetrack.pipeline.model
-import cinetrack.pipeline.predict_dataset
+import importlib, os, pkgutil, sys
+import cinetrack, inference
+from cinetrack.cli import predict
 from cinetrack.cli.main import main
+for part in ("bundle", "pipeline", "runs", "sequence", "tracking"):
+    for module in pkgutil.walk_packages([f"cinetrack/{part}"], f"cinetrack.{part}."):
+        importlib.import_module(module.name)
 if os.geteuid() == 0:
     os.seteuid(65534)
 if sys.argv[1] == "container":
