@@ -6,9 +6,11 @@ import sys
 from pathlib import Path
 
 from cinetrack.cli.main import run_reporting_errors
+from cinetrack.process_environment import settle_threads
 
 
 def main() -> int:
+    settle_threads()  # before anything imports torch
     parser = argparse.ArgumentParser(description="Track the target of one cine-MR series.")
     parser.add_argument("--input", type=Path, default=Path("/input"), help="the platform's input folder")
     parser.add_argument("--output", type=Path, default=Path("/output"), help="the platform's output folder")

@@ -226,7 +226,7 @@ def check(
     by_io = {io: [i for i in range(len(reports)) if IMAGE_IO[paths[i].suffix] == io] for io in set(IMAGE_IO.values())}
     expected: dict[int, ItkImage | str] = {}
     for image_io, indices in by_io.items():
-        expected.update(zip(indices, read_apart([paths[i] for i in indices], image_io)) if indices else {})
+        expected.update(zip(indices, read_apart([paths[i] for i in indices], image_io), strict=True) if indices else {})
     for index, report in enumerate(reports):
         name = f"{paths[index].name} of {sources[index]}"
         wrong += [

@@ -138,12 +138,16 @@ def case_of(folder: Path, length: int) -> tuple[np.ndarray, np.ndarray]:
 
 
 def track_ours(bundle: Path, frames: np.ndarray, mask: np.ndarray, device: str) -> tuple[np.ndarray, float]:
-    from cinetrack import load_tracker
+    from dataclasses import replace
 
-    tracker = load_tracker(bundle, device)
-    while hasattr(tracker, "inner"):  # stock SAM2 knows neither regions nor stilled frames: whole ones for both
-        tracker = tracker.inner
-    session = tracker.start(frames[0], mask)
+    from cinetrack import load_model
+    from cinetrack.bundle import open_bundle
+
+    opened = open_bundle(bundle)
+    method = replace(opened.method, postprocessing=())
+    if method.sam2 is not None:  # stock SAM2 is alone, and knows neither regions nor stabilised frames
+        method = replace(method, sources=(replace(method.sam2, region_px=None),), stabilisation=None)
+    session = load_model(opened, device, method).start(frames[0], mask)
     masks = [mask]
     for index, frame in enumerate(frames[1:], 1):
         if index == WARM_UP:

@@ -158,11 +158,11 @@ def score_case(
 def box_dice(case: TrackingCase, bundle: Path) -> float | None:
     """Dice of the mask that a box around the target gives on the first frame; None where boxes are not taken."""
     model = _model(bundle)
-    if model.tracker.name != "sam2":
+    if model.chain.name != "sam2":
         return None
     rows, columns = np.nonzero(case.first_mask)
     box = BoxPrompt(rows.min(), columns.min(), rows.max() + 1, columns.max() + 1)
-    found = model.tracker.start(case.sequence.frames[0], box).results[0].mask
+    found = model.start(case.sequence.frames[0], box).results[0].mask
     return float(dice_coefficients(found[None], case.first_mask[None])[0])
 
 
@@ -202,7 +202,7 @@ def _tracking_case(drawn: RenderedCase, name: str) -> TrackingCase:
 def _track(case: TrackingCase, bundle: Path) -> tuple[TrackedCase, float]:
     model = _model(bundle)
     began = perf_counter()
-    return track_whole(case, model.tracker, model.refiner), perf_counter() - began
+    return track_whole(case, model.chain), perf_counter() - began
 
 
 @cache

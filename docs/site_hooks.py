@@ -111,7 +111,7 @@ def vars_of(action: argparse.Action, parser: argparse.ArgumentParser) -> dict[st
 
 def sentence(text: str) -> str:
     """`text` with a capital and a full stop, and nothing that would break a table."""
-    text = " ".join(text.split()).replace("|", "\\|")
+    text = " ".join(text.split()).replace("|", "\\|").replace("<", "&lt;")
     if not text:
         return ""
     return text[0].upper() + text[1:] + ("" if text[-1] in ".?!" else ".")

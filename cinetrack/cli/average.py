@@ -10,8 +10,16 @@ from cinetrack.finetuning.weight_average import average_checkpoints
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command's arguments."""
-    parser.add_argument("checkpoints", type=Path, nargs="+", metavar="CHECKPOINT", help="or a bundle with a SAM2")
-    parser.add_argument("--shares", type=float, nargs="+", metavar="SHARE", help="of each (default: equal ones)")
+    parser.add_argument(
+        "checkpoints",
+        type=Path,
+        nargs="+",
+        metavar="CHECKPOINT",
+        help="checkpoints, or bundles with a SAM2, of one architecture",
+    )
+    parser.add_argument(
+        "--shares", type=float, nargs="+", metavar="SHARE", help="weight of each in the mean (default: equal ones)"
+    )
     parser.add_argument("-o", "--output", type=Path, required=True, help="the new checkpoint")
 
 

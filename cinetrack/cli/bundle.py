@@ -52,7 +52,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     create.add_argument("--box-segmenter", metavar="NAME", help=f"of the labelling app: {', '.join(BOX_SEGMENTERS)}")
     create.add_argument("--name", help="the bundle's name; its folder's by default")
     create.add_argument("-o", "--output", type=Path, required=True, help="the new bundle's folder")
-    check = actions.add_parser("check", help="verify a bundle's checksums, load it and run it")
+    check = actions.add_parser("check", help="verify a bundle's checksums and run it on a few small frames")
     check.add_argument("folder", type=Path)
 
 

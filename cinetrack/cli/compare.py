@@ -18,9 +18,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("baseline", type=Path, help="metrics.json that the others are compared with")
     parser.add_argument("others", type=Path, nargs="+", help="metrics.json of each other model")
     parser.add_argument("--names", nargs="+", help="names, the baseline's first (default: from the paths)")
-    parser.add_argument("--format", choices=FORMATS, default="markdown", help="what is printed")
+    parser.add_argument(
+        "--format", choices=FORMATS, default="markdown", help="how the tables are printed (default markdown)"
+    )
     parser.add_argument("--output", "-o", type=Path, help="folder that gets the tables in every format")
-    parser.add_argument("--seed", type=int, default=0, help="of the bootstrap (default 0)")
+    parser.add_argument("--seed", type=int, default=0, help="decides the resamples of the bootstrap (default 0)")
 
 
 def run(args: argparse.Namespace) -> int:

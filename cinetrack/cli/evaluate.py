@@ -23,7 +23,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--truth", type=Path, required=True, help="labelled TrackRAD2025 dataset or patient folder")
     parser.add_argument("--output", "-o", type=Path, required=True, help="metrics.json to write")
     parser.add_argument("--frames-csv", type=Path, help="also write every frame's metrics to this file")
-    parser.add_argument("--workers", type=int, help="processes (default: one a core)")
+    parser.add_argument("--workers", type=int, help="processes that share the cases (default: one for each core)")
 
 
 def run(args: argparse.Namespace) -> int:

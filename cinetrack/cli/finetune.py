@@ -16,38 +16,180 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
     default = {field.name: field.default for field in fields(Recipe)}
     add = parser.add_argument
-    add("--data", type=Path, action="append", default=[], metavar="DATASET", help="cases to train on; may be repeated")
-    add("--pseudo-labels", type=Path, action="append", default=[], metavar="FOLDER", help="as `propagate` wrote them")
-    add("--phantom-clips", type=int, default=0, metavar="N", help="phantom clips an epoch, beside --data or alone")
-    add("--phantom-config", type=Path, metavar="FILE.json", help="settings of the phantom's clips; size_px too")
-    add("--init", required=True, metavar="FILE.pt|BUNDLE|scratch", help="weights to start from")
-    add("--config", metavar="NAME|FILE.yaml", help="tiny, small, base+, large or a yaml; by default what --init says")
-    add("-o", "--output", type=Path, required=True, metavar="RUN", help="gets checkpoints, tables and curves; resumed")
+    add(
+        "--data",
+        type=Path,
+        action="append",
+        default=[],
+        metavar="DATASET",
+        help="labelled cases to train on; may be repeated",
+    )
+    add(
+        "--pseudo-labels",
+        type=Path,
+        action="append",
+        default=[],
+        metavar="FOLDER",
+        help="also train on these, as `cinetrack propagate` wrote them; their images must be in --data",
+    )
+    add(
+        "--phantom-clips",
+        type=int,
+        default=0,
+        metavar="N",
+        help="draw this many synthetic clips for each epoch, beside --data or alone (default 0)",
+    )
+    add("--phantom-config", type=Path, metavar="FILE.json", help="settings of the synthetic clips, and their size_px")
+    add(
+        "--init",
+        required=True,
+        metavar="FILE.pt|BUNDLE|scratch",
+        help="weights to start from; scratch for random ones, which needs --config",
+    )
+    add(
+        "--config",
+        metavar="NAME|FILE.yaml",
+        help="the architecture: tiny, small, base+, large or a yaml (default: that of --init)",
+    )
+    add(
+        "-o",
+        "--output",
+        type=Path,
+        required=True,
+        metavar="RUN",
+        help="folder for checkpoints, tables and curves; a run that is there already is continued",
+    )
     add("--val-data", type=Path, action="append", default=[], metavar="DATASET", help="cases to validate with")
-    add("--val-share", type=float, default=0.2, help="share of the patients held out where there is no --val-data")
-    add("--val-every", type=int, default=default["validate_every"], metavar="EPOCHS", help="epochs between validations")
-    add("--epochs", type=int, default=default["epochs"])
-    add("--image-size", type=int, metavar="PX", help="side the frames are resized to; the architecture's by default")
-    add("--inference-size", type=int, metavar="PX", help="the same for validation and the checkpoints' tracker.yaml")
-    add("--inference-region", type=int, metavar="PX", help="validate in the target's surroundings, not whole frames")
-    add("--region", type=int, nargs=2, metavar="PX", help="cut clips down to a target's surroundings, of so many px")
-    add("--stabilise", action="store_true", help="train and validate on frames warped onto the first")
-    add("--clip-frames", type=int, default=default["clip_frames"])
-    add("--max-objects", type=int, default=default["max_objects"], help="of a clip")
-    add("--batch-clips", type=int, default=default["batch_clips"], help="clips at a time on one device")
-    add("--accumulate", type=int, default=default["accumulate"], help="batches of one optimiser step")
-    add("--lr", type=float, default=default["other_lr"], help="learning rate of all but the image encoder")
-    add("--image-encoder-lr", type=float, default=default["image_encoder_lr"], help="0 freezes it")
-    add("--final-lr-share", type=float, default=default["final_lr_share"], help="the cosine schedule's end")
-    add("--warmup-share", type=float, default=default["warmup_share"], help="share of the run with rising rates")
-    add("--layer-decay", type=float, default=default["layer_decay"])
-    add("--multiplier", type=int, default=default["multiplier"], help="clips a case an epoch")
-    add("--workers", type=int, default=default["workers"], help="processes that prepare clips, a device")
+    add(
+        "--val-share",
+        type=float,
+        default=0.2,
+        help="share of the patients in --data that validate instead of training, where there is no --val-data "
+        "(default %(default)s)",
+    )
+    add(
+        "--val-every",
+        type=int,
+        default=default["validate_every"],
+        metavar="EPOCHS",
+        help="epochs from one validation to the next (default %(default)s)",
+    )
+    add("--epochs", type=int, default=default["epochs"], help="length of the training (default %(default)s)")
+    add(
+        "--image-size",
+        type=int,
+        metavar="PX",
+        help="side to which frames are resized in training; smaller is faster and coarser (default: the "
+        "architecture's)",
+    )
+    add(
+        "--inference-size",
+        type=int,
+        metavar="PX",
+        help="side to which frames are resized in validation, and later in tracking (default: --image-size)",
+    )
+    add(
+        "--inference-region",
+        type=int,
+        metavar="PX",
+        help="validate in a square of this side around the target (default: whole frames)",
+    )
+    add(
+        "--region",
+        type=int,
+        nargs=2,
+        metavar="PX",
+        help="cut each clip down to a square around a target, of a side between these two (default: whole frames)",
+    )
+    add(
+        "--stabilise",
+        action="store_true",
+        help="train and validate on frames that registration has warped onto the first one (default: "
+        "frames as they are)",
+    )
+    add(
+        "--clip-frames",
+        type=int,
+        default=default["clip_frames"],
+        help="frames of each clip; more teach longer memory and take more of the GPU's (default %(default)s)",
+    )
+    add(
+        "--max-objects",
+        type=int,
+        default=default["max_objects"],
+        help="targets of each clip at most (default %(default)s)",
+    )
+    add(
+        "--batch-clips",
+        type=int,
+        default=default["batch_clips"],
+        help="clips that one device trains on at a time (default %(default)s)",
+    )
+    add(
+        "--accumulate",
+        type=int,
+        default=default["accumulate"],
+        help="batches whose gradients are added up for one step of the optimiser; a larger batch in less memory "
+        "(default %(default)s)",
+    )
+    add(
+        "--lr",
+        type=float,
+        default=default["other_lr"],
+        help="learning rate of everything but the image encoder (default %(default)s)",
+    )
+    add(
+        "--image-encoder-lr",
+        type=float,
+        default=default["image_encoder_lr"],
+        help="learning rate of the image encoder; 0 freezes it (default %(default)s)",
+    )
+    add(
+        "--final-lr-share",
+        type=float,
+        default=default["final_lr_share"],
+        help="what is left of the learning rates at the end of the cosine schedule (default %(default)s)",
+    )
+    add(
+        "--warmup-share",
+        type=float,
+        default=default["warmup_share"],
+        help="share of the training in which the learning rates rise to their full value (default %(default)s)",
+    )
+    add(
+        "--layer-decay",
+        type=float,
+        default=default["layer_decay"],
+        help="factor of the image encoder's learning rate from one layer to the one before it (default %(default)s)",
+    )
+    add(
+        "--multiplier",
+        type=int,
+        default=default["multiplier"],
+        help="number of clips drawn from each case in each epoch (default %(default)s)",
+    )
+    add(
+        "--workers",
+        type=int,
+        default=default["workers"],
+        help="processes that prepare clips, for each device (default %(default)s)",
+    )
     precision = "auto: bfloat16 on GPUs that have it and with --slurm, float16 on older ones, float32 on a CPU"
     add("--precision", choices=PRECISIONS, default=default["precision"], help=precision)
-    add("--seed", type=int, default=default["seed"])
-    add("--device", default="auto", choices=("auto", "cpu", "cuda"))
-    add("--set", action="append", default=[], metavar="KEY=VALUE", help="a key of training.yaml; may be repeated")
+    add(
+        "--seed",
+        type=int,
+        default=default["seed"],
+        help="decides the split, the clips and the augmentation (default %(default)s)",
+    )
+    add("--device", default="auto", choices=("auto", "cpu", "cuda"), help="auto: a GPU where there is one")
+    add(
+        "--set",
+        action="append",
+        default=[],
+        metavar="KEY=VALUE",
+        help="change any key of SAM2's training configuration, as in training.yaml; may be repeated",
+    )
     add("--slurm", type=Path, metavar="FILE.yaml", help="submit to Slurm with these settings instead of training here")
 
 

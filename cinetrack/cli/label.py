@@ -22,7 +22,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="where labels go: folder (default ./labels), hf://datasets/OWNER/NAME, s3://...",
     )
     parser.add_argument("--model", type=Path, help="bundle folder, or the name of a shipped bundle")
-    parser.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N")
+    parser.add_argument(
+        "--device", default="auto", help="auto, cpu, cuda or cuda:N (default auto: a GPU where there is one)"
+    )
     parser.add_argument(
         "--host", default="127.0.0.1", help="address to listen on (default 127.0.0.1: this machine only)"
     )
@@ -51,8 +53,7 @@ def run(args: argparse.Namespace) -> int:
     from cinetrack.labelling.service import LabellingService
     from cinetrack.labelling.store import open_files
     from cinetrack.pipeline.model import load_model
-    from cinetrack.runs.case_list import find_readable_cases
-    from cinetrack.runs.failure import report_failures
+    from cinetrack.sequence import find_cases
 
     try:
         from cinetrack.labelling.web.app import build_app
@@ -61,9 +62,7 @@ def run(args: argparse.Namespace) -> int:
     except ImportError as error:
         raise InputError(f"label: expected the packages of cinetrack[label], found no {error.name}") from None
 
-    cases, unreadable = find_readable_cases(args.dataset)
-    report_failures(unreadable)  # the others can be labelled
-    files = open_files(args.store)
+    cases, files = find_cases(args.dataset), open_files(args.store)
     model = load_model(find_bundle(args.model), args.device)
     service = LabellingService(cases, files, model, np.random.default_rng())
     note(

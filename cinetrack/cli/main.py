@@ -21,6 +21,7 @@ from cinetrack.cli.notes import set_verbosity
 from cinetrack.cli.parser import SuggestingParser, add_verbosity
 from cinetrack.cli.renamed import with_new_names
 from cinetrack.errors import InputError
+from cinetrack.process_environment import settle_threads
 from cinetrack.runs.outputs import find_temporary_folder
 
 # The one list of commands: the parser, the docs and the tests read it. Name -> (module, help).
@@ -47,6 +48,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
 
 def main(argv: list[str] | None = None) -> int:
     """Run a subcommand. Exit code 0: done, 2: bad input, 1: a failure of ours."""
+    settle_threads()  # before anything imports torch
     args = parse(sys.argv[1:] if argv is None else argv)
     set_verbosity(args.verbose, args.quiet)
     return run_reporting_errors(_run, args)

@@ -16,13 +16,20 @@ from cinetrack.phantom.parameters import DIFFICULTIES, FIELD_STRENGTHS_T, REGION
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command's arguments."""
-    parser.add_argument("out", type=Path, help="dataset folder to write to; one folder a case")
+    parser.add_argument("out", type=Path, help="data set folder to write to; each case gets a folder")
     parser.add_argument("--cases", type=int, required=True, help="number of cases")
     parser.add_argument("--seed", type=int, required=True, help="0 or more; the same seed gives the same bytes")
-    parser.add_argument("--frames", type=int, help="frames a case (default: drawn, 44 to 248)")
-    parser.add_argument("--field", type=float, choices=FIELD_STRENGTHS_T, help="field strength, T (default: drawn)")
-    parser.add_argument("--region", choices=REGIONS, help="scanned region (default: drawn)")
-    parser.add_argument("--difficulty", choices=DIFFICULTIES, help="default: drawn")
+    parser.add_argument("--frames", type=int, help="frames of each case (default: drawn, 44 to 248)")
+    parser.add_argument(
+        "--field",
+        type=float,
+        choices=FIELD_STRENGTHS_T,
+        help="field strength in tesla: sets contrast, resolution and noise (default: drawn)",
+    )
+    parser.add_argument("--region", choices=REGIONS, help="scanned region: sets anatomy and targets (default: drawn)")
+    parser.add_argument(
+        "--difficulty", choices=DIFFICULTIES, help="how far targets move and how well they are seen (default: drawn)"
+    )
     parser.add_argument(
         "--size", type=int, nargs=2, metavar=("ROWS", "COLUMNS"), help="frame size, px (default: drawn)"
     )
@@ -31,19 +38,25 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=float,
         default=PhantomRequest.largest_target_mm,
         metavar="MM",
-        help="no target is larger (default %(default)s)",
+        help="largest diameter of a target (default %(default)s)",
     )
-    parser.add_argument("--frame-rate", type=float, help="Hz (default: drawn)")
+    parser.add_argument("--frame-rate", type=float, help="frames a second (default: drawn)")
     parser.add_argument(
-        "--randomised", type=float, default=0.0, metavar="SHARE", help="share of cases without anatomy, 0 to 1"
+        "--randomised",
+        type=float,
+        default=0.0,
+        metavar="SHARE",
+        help="share of cases of random shapes instead of anatomy, 0 to 1 (default 0)",
     )
     parser.add_argument(
         "--interleaved",
         action="store_true",
         help="each case as a sagittal and a coronal series imaged in turns; --frame-rate is of both together",
     )
-    parser.add_argument("--unlabelled", action="store_true", help="write no targets/")
-    parser.add_argument("--workers", type=int, default=1, help="processes that share the work")
+    parser.add_argument("--unlabelled", action="store_true", help="write the images alone, without targets/")
+    parser.add_argument(
+        "--workers", type=int, default=1, help="processes that share the work; the cases are the same (default 1)"
+    )
 
 
 def run(args: argparse.Namespace) -> int:

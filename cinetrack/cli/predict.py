@@ -20,11 +20,19 @@ from cinetrack.runs.shard import this_shard
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command's arguments."""
-    parser.add_argument("source", type=Path, metavar="DATASET_OR_CASE", help="a dataset, patient or /input folder")
-    parser.add_argument("-o", "--output", type=Path, required=True, help="gets <case>/images/... and prediction.json")
+    parser.add_argument(
+        "source", type=Path, metavar="DATASET_OR_CASE", help="a data set, a case, or a folder laid out as /input"
+    )
+    parser.add_argument(
+        "-o", "--output", type=Path, required=True, help="folder for each case's masks and prediction.json"
+    )
     parser.add_argument("--model", type=Path, help="bundle folder, or the name of a shipped bundle")
-    parser.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N")
-    parser.add_argument("--overwrite", action="store_true", help="track finished cases again")
+    parser.add_argument(
+        "--device", default="auto", help="auto, cpu, cuda or cuda:N (default auto: a GPU where there is one)"
+    )
+    parser.add_argument(
+        "--overwrite", action="store_true", help="track finished cases again instead of passing over them"
+    )
 
 
 def run(args: argparse.Namespace) -> int:
@@ -32,7 +40,7 @@ def run(args: argparse.Namespace) -> int:
     began = perf_counter()
     bundle = find_bundle(args.model)
     check_output_folder(args.output)
-    (found, unreadable), shard = pending_cases(args.source), this_shard()
+    found, shard = pending_cases(args.source), this_shard()
     jobs = [
         PredictionJob(case, args.output / case.case_id, bundle.name, bundle.fingerprint) for case in shard.of(found)
     ]
@@ -40,11 +48,9 @@ def run(args: argparse.Namespace) -> int:
     model = load_model(bundle, args.device)
     note(f"{bundle.description} on {model.device}, {model.chain.precision}")
     loading_s = perf_counter() - began
-    failures = unreadable if shard.rank == 0 else []
-    cases = len(jobs) + len(failures)
     with Progress() as progress:
-        failures += run_jobs([replace(job, loading_s=loading_s) for job in pending], model, progress)
+        failures = run_jobs([replace(job, loading_s=loading_s) for job in pending], model, progress)
     code = report_failures(failures)
-    share = f" ({shard}: {cases} of {len(found) + len(unreadable)} cases)" if shard.size > 1 else ""
-    note(f"{cases - len(failures)} of {cases} cases are in {args.output}{share}")
+    share = f" ({shard}: {len(jobs)} of {len(found)} cases)" if shard.size > 1 else ""
+    note(f"{len(jobs) - len(failures)} of {len(jobs)} cases are in {args.output}{share}")
     return code

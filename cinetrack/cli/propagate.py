@@ -13,12 +13,12 @@ from cinetrack.labelling.label_book import LabelBook
 from cinetrack.labelling.pseudo_labels import PropagationJob, labelled_cases
 from cinetrack.labelling.store import open_files
 from cinetrack.pipeline.model import load_model
-from cinetrack.runs.case_list import find_readable_cases
 from cinetrack.runs.failure import report_failures
 from cinetrack.runs.jobs import run_jobs, unfinished
 from cinetrack.runs.outputs import check_output_folder
 from cinetrack.runs.progress import Progress
 from cinetrack.runs.shard import this_shard
+from cinetrack.sequence import find_cases
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -26,19 +26,28 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("dataset", type=Path, metavar="DATASET", help="a TrackRAD2025 dataset folder")
     parser.add_argument("--store", required=True, help="the labels: folder, hf://datasets/OWNER/NAME, s3://..., ...")
     parser.add_argument("--model", type=Path, help="bundle folder, or the name of a shipped bundle")
-    parser.add_argument("-o", "--output", type=Path, required=True, metavar="PSEUDO", help="gets a folder a sequence")
-    parser.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N")
-    parser.add_argument("--overwrite", action="store_true", help="track finished sequences again")
+    parser.add_argument(
+        "-o",
+        "--output",
+        type=Path,
+        required=True,
+        metavar="PSEUDO",
+        help="folder for one folder of pseudo-labels for each sequence",
+    )
+    parser.add_argument(
+        "--device", default="auto", help="auto, cpu, cuda or cuda:N (default auto: a GPU where there is one)"
+    )
+    parser.add_argument(
+        "--overwrite", action="store_true", help="track finished sequences again instead of passing over them"
+    )
 
 
 def run(args: argparse.Namespace) -> int:
     """Track this process's share; prints a json summary. 2 where a sequence was bad, 1 where we failed."""
     book = LabelBook(open_files(args.store, to_read=True))
     check_output_folder(args.output)
-    found, unreadable = find_readable_cases(args.dataset)
-    shard = this_shard()
     # The dataset is what is dealt out, not the labelled part of it: labels may be added while processes start.
-    cases = labelled_cases(shard.of(found), book)
+    cases = labelled_cases(this_shard().of(find_cases(args.dataset)), book)
     bundle = find_bundle(args.model)
     jobs = [PropagationJob(case, book, args.output, bundle) for case in cases]
     pending = unfinished(jobs, args.overwrite)
@@ -50,7 +59,6 @@ def run(args: argparse.Namespace) -> int:
     seconds = perf_counter() - began
     failed = {failure.case_id for failure in failures}
     frames = sum(job.labelled.frame_count for job in pending if job.name not in failed)
-    failures += unreadable if shard.rank == 0 else []
     summary = {
         "sequences": len(pending) - len(failed),
         "finished_before": len(jobs) - len(pending),

@@ -80,29 +80,49 @@ def _add_prepare(parser: argparse.ArgumentParser) -> None:
         action="append",
         default=[],
         metavar="BUNDLE",
-        help="once a fold, in order: fine-tuned without the patients that the fold holds out (needs --folds-file)",
+        help="one for each fold, in order: a bundle fine-tuned without the patients that the fold holds out "
+        "(needs --folds-file)",
     )
     parser.add_argument("--folds-file", dest="folds", type=Path, help="folds.json of `cinetrack refiner split`")
     parser.add_argument("-o", "--output", type=Path, required=True, metavar="NNUNET_RAW", help="gets the dataset")
     parser.add_argument("--dataset-id", type=int, default=501, help="nnU-Net's number of the dataset (default 501)")
-    parser.add_argument("--window", type=int, default=5, help="frames that the refiner sees (default 5)")
-    parser.add_argument("--every", type=int, default=1, help="take each N-th frame as a sample (default 1)")
-    parser.add_argument("--perturb", type=float, default=0.0, metavar="SHARE", help="of the masks, 0 to 1 (default 0)")
+    parser.add_argument(
+        "--window",
+        type=int,
+        default=5,
+        help="frames that the refiner sees, the latest included (default 5, as in the paper)",
+    )
+    parser.add_argument(
+        "--every", type=int, default=1, help="make a sample of every N-th frame only, to save disk and time (default 1)"
+    )
+    parser.add_argument(
+        "--perturb",
+        type=float,
+        default=0.0,
+        metavar="SHARE",
+        help="share of the masks that are changed as a tracker's errors would, 0 to 1 (default 0)",
+    )
     parser.add_argument(
         "--region",
         type=int,
         metavar="PX",
-        help="for a refiner within motion compensation: side of the stilled target's surroundings that it is shown",
+        help="prepare for a refiner that is a source on stabilised frames: the side of the square around the target "
+        "that it is shown (default: whole frames as they are, as in the paper)",
     )
     parser.add_argument(
         "--outline-bias",
         type=float,
         metavar="PX",
-        help="with --region: move each case's outlines off the edges, by up to so much and the same way on all frames",
+        help="with --region: move each case's outlines by up to this much, the same way on all frames, so that the "
+        "refiner learns to keep the given outline rather than to snap to edges (default: not at all)",
     )
-    parser.add_argument("--seed", type=int, default=0, help="of folds, perturbation and bias (default 0)")
+    parser.add_argument(
+        "--seed", type=int, default=0, help="decides folds, changed masks and moved outlines (default 0)"
+    )
     parser.add_argument("--shard", metavar="I/N", help="this process's share; default: torchrun's or srun's variables")
-    parser.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N")
+    parser.add_argument(
+        "--device", default="auto", help="auto, cpu, cuda or cuda:N (default auto: a GPU where there is one)"
+    )
     parser.add_argument("--overwrite", action="store_true", help="track finished cases again")
 
 
@@ -110,8 +130,10 @@ def _add_plan(parser: argparse.ArgumentParser) -> None:
     _add_folders(parser)
     parser.add_argument("--small", action="store_true", help="a small network instead of nnU-Net's own plan")
     parser.add_argument("--patch-size", type=int, nargs="+", help="with --small: one side or two, px (default 256)")
-    parser.add_argument("--features", type=int, nargs="+", help="with --small: a stage (default 16 32 64 128 128)")
-    parser.add_argument("--batch-size", type=int, help="default: the planner's")
+    parser.add_argument(
+        "--features", type=int, nargs="+", help="with --small: features of each stage (default 16 32 64 128 128)"
+    )
+    parser.add_argument("--batch-size", type=int, help="patches of one batch (default: the planner's)")
     parser.add_argument(
         "--workers", dest="num_processes", type=int, default=2, help="processes that read and preprocess (default 2)"
     )
@@ -123,8 +145,12 @@ def _add_train(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--plans", help="name of the plans, where there are several")
     parser.add_argument("--continue", dest="resume", action="store_true", help="go on from the last checkpoint")
     parser.add_argument("--device", choices=["cuda", "cpu"], help="default: cuda where there is a GPU")
-    parser.add_argument("--gpus", type=int, default=1, help="a fold; more than one trains by DDP (default 1)")
-    parser.add_argument("--at-once", type=int, help="folds at a time (default: as the GPUs suffice, on a CPU one)")
+    parser.add_argument("--gpus", type=int, default=1, help="GPUs for each fold; several train it together (default 1)")
+    parser.add_argument(
+        "--at-once",
+        type=int,
+        help="folds that are trained side by side (default: as many as there are GPUs for, on a CPU one)",
+    )
     parser.add_argument(
         "--workers",
         dest="num_processes",
@@ -132,11 +158,13 @@ def _add_train(parser: argparse.ArgumentParser) -> None:
         default=2,
         help="processes that augment, for each fold and GPU (default 2)",
     )
-    parser.add_argument("--epochs", type=int, help="default 1000")
-    parser.add_argument("--iterations", type=int, help="batches an epoch (default 250)")
-    parser.add_argument("--validation-iterations", type=int, help="batches an epoch (default 50)")
+    parser.add_argument("--epochs", type=int, help="length of the training (default 1000)")
+    parser.add_argument("--iterations", type=int, help="batches of each epoch (default 250)")
+    parser.add_argument("--validation-iterations", type=int, help="validation batches of each epoch (default 50)")
     parser.add_argument("--lr", dest="learning_rate", type=float, help="learning rate at the start (default 0.01)")
-    parser.add_argument("--foreground-share", type=float, help="of the patches, that show the target (default 0.33)")
+    parser.add_argument(
+        "--foreground-share", type=float, help="share of patches sure to show the target (default 0.33)"
+    )
     parser.add_argument("--pretrained", type=Path, metavar="CHECKPOINT", help="start from another refiner's weights")
     parser.add_argument("--validate", action="store_true", default=None, help="nnU-Net's own validation at the end")
 
@@ -168,8 +196,10 @@ def _add_crossvalidate(parser: argparse.ArgumentParser) -> None:
         metavar="W",
         help="of the outline beside a refiner that is a source, or none for the tracker's (default none)",
     )
-    parser.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N")
-    parser.add_argument("--workers", type=int, help="processes that score (default: one a core)")
+    parser.add_argument(
+        "--device", default="auto", help="auto, cpu, cuda or cuda:N (default auto: a GPU where there is one)"
+    )
+    parser.add_argument("--workers", type=int, help="processes that score (default: one for each core)")
     parser.add_argument("-o", "--output", type=Path, required=True, help="gets predictions, metrics and tables")
 
 
@@ -209,13 +239,13 @@ def _split(args: argparse.Namespace) -> int:
 
 def _prepare(args: argparse.Namespace) -> int:
     from cinetrack.refiner_training.dataset_folders import dataset_folders
-    from cinetrack.refiner_training.mask_sources import mask_sources
+    from cinetrack.refiner_training.mask_sources import check_stabilised, mask_sources
     from cinetrack.refiner_training.patient_folds import deal_patients, read_folds, strata_of
     from cinetrack.refiner_training.preparation import jobs_of, prepare
     from cinetrack.refiner_training.raw_dataset import (
         MaskSettings,
         WindowSettings,
-        readable_labelled_cases,
+        labelled_cases,
         unprepared,
         write_dataset,
     )
@@ -227,21 +257,23 @@ def _prepare(args: argparse.Namespace) -> int:
     masks = MaskSettings(args.perturb, args.seed, args.region, args.outline_bias)
     windows = WindowSettings(args.window, args.every)
     shard = this_shard(args.shard)
-    cases, unreadable = readable_labelled_cases(args.data)
+    cases = labelled_cases(args.data)
     if args.fold_tracker and args.folds is None:
         raise InputError("--fold-model: expected --folds-file, by which the trackers were trained, found none")
     patients = {case.patient_id for case in cases}
-    everyone = patients | {failure.case_id for failure in unreadable}
-    folds = read_folds(args.folds, everyone) if args.folds else deal_patients(strata_of(cases), args.seed)
+    folds = read_folds(args.folds, patients) if args.folds else []
     sources = mask_sources(args.tracker, args.fold_tracker, len(folds))
+    if masks.region_px is not None:
+        check_stabilised(sources)
     jobs = jobs_of(shard.of(cases), sources, folds, raw, masks)
     with Progress() as progress:
         failures = prepare(jobs, progress, args.device, args.overwrite)
-    code = report_failures(failures + unreadable)
-    missing = [failure.case_id for failure in unreadable] + unprepared(raw, cases, sources)
+    code = report_failures(failures)
+    missing = unprepared(raw, cases, sources)
     if missing:
         note(f"{len(missing)} cases are still to be tracked, {missing[0]} first; the dataset is written after the last")
     else:
+        folds = folds or deal_patients(strata_of(cases), args.seed)  # reads every case, of which one may be bad
         samples = write_dataset(raw, cases, sources, folds, windows, masks.region_px)
         print(f"{raw}: {samples} samples of {len(patients)} patients in {len(folds)} folds")
     return code

@@ -17,7 +17,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("predictions", type=Path, help="folder with <case>/images/mri-linac-series-targets/output.mha")
     parser.add_argument("--truth", type=Path, help="dataset with the images, and the labels where there are any")
     parser.add_argument("--output", "-o", type=Path, required=True, help="folder to write; open its index.html")
-    parser.add_argument("--workers", type=int, help="processes (default: one a core)")
+    parser.add_argument("--workers", type=int, help="processes that share the cases (default: one for each core)")
 
 
 def run(args: argparse.Namespace) -> int:

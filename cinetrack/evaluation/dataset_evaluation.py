@@ -16,11 +16,10 @@ from cinetrack.evaluation.case_metrics import CaseMetrics, case_metrics
 from cinetrack.evaluation.frame_metrics import shapes_differ
 from cinetrack.evaluation.prediction_folder import find_predictions, prediction_file, read_prediction
 from cinetrack.evaluation.truth import Truth, read_observers, read_truth
-from cinetrack.runs.case_list import find_readable_cases
 from cinetrack.runs.failure import Failure
 from cinetrack.runs.processes import in_processes
 from cinetrack.runs.record import PredictionRecord, read_record
-from cinetrack.sequence import CaseFiles
+from cinetrack.sequence import CaseFiles, find_cases
 from cinetrack.sequence.image_files import image_facts
 
 
@@ -58,27 +57,21 @@ def pair_cases(predictions: Path, dataset: Path) -> tuple[list[CasePair], list[F
     """Match predictions and labelled cases by name.
 
     Returns:
-        pairs, and a failure for every case that cannot be listed, labelled case without prediction and prediction
-        without truth.
+        pairs, and a failure for every labelled case without prediction and every prediction without truth.
     Raises:
         InputError: either folder is missing or holds no case.
     """
-    listed, unreadable = find_readable_cases(dataset)
-    cases = {case.case_id: case for case in listed}
+    cases = {case.case_id: case for case in find_cases(dataset)}
     labelled = {name for name, case in cases.items() if case.labels_path is not None}
     found = find_predictions(predictions, only_case=next(iter(labelled)) if len(labelled) == 1 else None)
-    failures = (
-        unreadable
-        + [
-            Failure(name, f"{predictions / name}: expected a prediction for the labelled case {name}, found none")
-            for name in sorted(labelled - found.keys())
-        ]
-        + [
-            Failure(name, f"{folder}: expected labels of case {name} in {dataset}, found none")
-            for name, folder in sorted(found.items())
-            if name not in labelled and name not in {failure.case_id for failure in unreadable}
-        ]
-    )
+    failures = [
+        Failure(name, f"{predictions / name}: expected a prediction for the labelled case {name}, found none")
+        for name in sorted(labelled - found.keys())
+    ] + [
+        Failure(name, f"{folder}: expected labels of case {name} in {dataset}, found none")
+        for name, folder in sorted(found.items())
+        if name not in labelled
+    ]
     return [CasePair(name, found[name], cases[name]) for name in sorted(labelled & found.keys())], failures
 
 

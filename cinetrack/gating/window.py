@@ -11,7 +11,6 @@ from typing import Protocol
 
 import numpy as np
 from scipy.ndimage import distance_transform_edt, map_coordinates
-from scipy.signal import fftconvolve
 
 from cinetrack.errors import EmptyMaskError, InputError
 
@@ -60,7 +59,7 @@ class ShareWindow:
         padded = np.pad(target, [(pixels, pixels) for pixels in reach])
         region = distance_transform_edt(~padded, sampling=spacing_mm) <= margin_mm
         # Entry [i, j]: share of the target inside where it is moved by (i, j) less the centre, pixels.
-        overlap = fftconvolve(region.astype(np.float64), target[::-1, ::-1].astype(np.float64))
+        overlap = _convolved(region.astype(np.float64), target[::-1, ::-1].astype(np.float64))
         self._shares = np.rint(overlap) / target.sum()
         self._centre = np.array([length + pixels - 1 for length, pixels in zip(target.shape, reach, strict=True)])
 
@@ -77,6 +76,12 @@ class ShareWindow:
         """See `Window`."""
         found = self.share(moved_mm) >= self._least_share - 1e-9
         return found if np.ndim(moved_mm) > 1 else found[0]
+
+
+def _convolved(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    # scipy.signal has this too, and takes a second to import.
+    shape = (a.shape[0] + b.shape[0] - 1, a.shape[1] + b.shape[1] - 1)
+    return np.fft.irfft2(np.fft.rfft2(a, shape) * np.fft.rfft2(b, shape), shape)
 
 
 def _checked_margin(margin_mm: float) -> float:

@@ -121,9 +121,7 @@ def propagate_case(
     masks = Spool(frames.shape, np.dtype(np.uint8), folder)
     scores = []
     try:
-        for frame in propagate(
-            model.chain, segmenter_of(model), frames, frames.geometry.spacing_mm, label.prompts
-        ):
+        for frame in propagate(model.chain, segmenter_of(model), frames, frames.geometry.spacing_mm, label.prompts):
             masks[frame.index] = frame.objects
             scores.append(scores_of(frame))
             on_frame(len(scores), len(frames))

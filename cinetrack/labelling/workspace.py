@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 import tempfile
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -138,7 +138,7 @@ class Workspace:
                 objects.append(GivenPrompt(0, number, MaskPrompt(found.mask), (box,)))
                 score = found.score
             scores.append(score)
-        later = self._later_prompts([given.drawn[0] for given in objects])
+        later = self._later_prompts(list(self.draft.boxes))
         self._change(Draft(self.draft.boxes, (*_disjoint(objects), *later), tuple(scores)))
 
     def correct(self, frame: int, number: int, drawn: BoxPrompt | PointPrompt) -> None:
@@ -273,7 +273,7 @@ class Workspace:
         ours, theirs = ({id(given) for given in prompts} for prompts in (self.draft.prompts, self.track.prompts))
         return [given.frame for given in (*self.draft.prompts, *self.track.prompts) if id(given) in ours ^ theirs]
 
-    def _later_prompts(self, boxes: list[BoxPrompt]) -> list[GivenPrompt]:
+    def _later_prompts(self, boxes: Sequence[BoxPrompt | PointPrompt]) -> list[GivenPrompt]:
         """Corrections on later frames, under the objects' new numbers; those of an object whose box is gone go too."""
         numbers = {
             given.object_number: boxes.index(given.drawn[0]) + 1
@@ -300,9 +300,7 @@ class Workspace:
             self._begun = (index, self._segmenter.begin(self.frames[index]))
         return self._begun[1]
 
-    def _set_mask(
-        self, frame: int, number: int, mask: np.ndarray, drawn: tuple[BoxPrompt | PointPrompt, ...]
-    ) -> None:
+    def _set_mask(self, frame: int, number: int, mask: np.ndarray, drawn: tuple[BoxPrompt | PointPrompt, ...]) -> None:
         before = [g for g in self.draft.prompts if (g.frame, g.object_number) == (frame, number) and g.mask is not None]
         drawn = (*(before[0].drawn if before else ()), *drawn)
         given = GivenPrompt(frame, number, MaskPrompt(mask), drawn)

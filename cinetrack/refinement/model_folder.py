@@ -96,7 +96,7 @@ def load_model_folder(
         outputs = labels.num_segmentation_heads
 
     networks = []
-    for path, content in zip(paths, checkpoints):
+    for path, content in zip(paths, checkpoints, strict=True):
         with _blaming(plans_path), BuildLimit(plans_path, content["network_weights"]):
             network = build_network(configuration, input_channels, outputs, plans_path)
         load_state(network, content["network_weights"], path)

@@ -106,7 +106,7 @@ def _check_normalization(path: Path, plans: PlansManager, configuration: Configu
             path, "normalization_schemes", name, "preprocessing.normalization", _is_kind(ImageNormalization), "class"
         )
     statistics = plans.foreground_intensity_properties_per_channel
-    for channel, (name, is_masked) in enumerate(zip(schemes[:channels], masked)):
+    for channel, (name, is_masked) in enumerate(zip(schemes[:channels], masked, strict=False)):
         if not (is_masked is None or isinstance(is_masked, bool)):
             raise BundleError(f"{path}: use_mask_for_norm: expected true or false, found {is_masked!r}")
         found = statistics.get(str(channel)) if isinstance(statistics, Mapping) else None

@@ -118,7 +118,7 @@ class SlidingWindow:
         for start in range(0, len(patches), self._tile_batch):
             batch = patches[start : start + self._tile_batch]
             inputs = torch.stack([_flip(image[(slice(None), *tile)], axes) for tile, axes in batch])
-            for (tile, axes), logits in zip(batch, network(inputs)):
+            for (tile, axes), logits in zip(batch, network(inputs), strict=True):
                 # bfloat16 has too few digits to add up in; float16 and float32 stay, as in nnU-Net.
                 logits = _flip(logits.float() if logits.dtype == torch.bfloat16 else logits, axes)
                 mean = mean.add_(logits) if axes else logits

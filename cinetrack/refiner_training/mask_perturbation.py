@@ -60,7 +60,7 @@ def draw_episodes(frames: int, share: float, rng: np.random.Generator) -> tuple[
     spare = frames - 1 - sum(length for _, length in lengths)
     gaps = np.diff(np.sort(rng.integers(0, spare + 1, size=len(lengths))), prepend=0)
     episodes, position = [], 1
-    for gap, (kind, length) in zip(gaps, lengths):
+    for gap, (kind, length) in zip(gaps, lengths, strict=False):
         position += int(gap)
         episodes.append(Episode(kind, position, position + length))
         position += length

@@ -63,6 +63,17 @@ def mask_sources(trackers: Sequence[Path], fold_trackers: Sequence[Path], folds:
     return sources
 
 
+def check_stabilised(sources: Sequence[MaskSource]) -> None:
+    """Raise InputError, naming the bundle, where a tracker works on frames as they are: beside such a one no refiner
+    can be a source."""
+    for source in sources:
+        for bundle in source.bundles:
+            if bundle.method.stabilisation is None:
+                raise InputError(
+                    f"--region: expected trackers that stabilise frames, found {bundle.folder}, which does not"
+                )
+
+
 def _plain(name: str) -> str:
     """The bundle's name without what is awkward in a file's, and without the separator of samples' names."""
     return re.sub(r"_{2,}", "_", re.sub(r"[^\w.-]", "_", name))

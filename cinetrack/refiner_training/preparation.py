@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from cinetrack.bundle import Bundle
+from cinetrack.bundle.manifest import WEIGHTLESS, Method
 from cinetrack.pipeline.model import Model, load_model
 from cinetrack.refiner_training.mask_sources import MaskSource
 from cinetrack.refiner_training.patient_folds import Folds
@@ -67,9 +68,15 @@ def prepare(
     failures: list[Failure] = []
     done = 0
     for bundle in {id(job.bundle): job.bundle for job in pending}.values():
-        # An nnU-Net is taught on masks as the tracker makes them, holes and all.
-        model = load_model(bundle, device, replace(bundle.method.tracker(), postprocessing=()))
+        model = load_model(bundle, device, _shown_by(bundle, pending[0].settings))
         of_bundle = [job for job in pending if job.bundle is bundle]
         failures += run_jobs(of_bundle, model, progress, done, len(pending) - done - len(of_bundle))
         done += len(of_bundle)
     return failures
+
+
+def _shown_by(bundle: Bundle, settings: MaskSettings) -> Method:
+    """What makes the masks that an nnU-Net is taught on."""
+    if settings.region_px is not None:  # as a source it is shown the outline, which no network makes
+        return WEIGHTLESS["static"]
+    return replace(bundle.method.tracker(), postprocessing=())  # the tracker's, holes and all

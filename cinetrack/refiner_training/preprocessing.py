@@ -74,6 +74,7 @@ def _share(shared: _Shared) -> None:
 
 def _preprocess(target: str, images: list[str], label: str) -> None:
     """One sample, in a process that has what all share."""
+    assert _shared is not None  # `_share` ran when this process began
     configuration = _shared.plans.get_configuration(_shared.configuration)
     DefaultPreprocessor(verbose=False).run_case_save(
         target, images, label, _shared.plans, configuration, _shared.dataset_json

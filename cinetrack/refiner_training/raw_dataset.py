@@ -26,10 +26,8 @@ from cinetrack.refiner_training.mask_perturbation import perturb_masks
 from cinetrack.refiner_training.mask_sources import MaskSource
 from cinetrack.refiner_training.outline_bias import biased, outline_bias
 from cinetrack.refiner_training.patient_folds import Folds, splits_of, write_folds
-from cinetrack.runs.case_list import find_readable_cases
-from cinetrack.runs.failure import Failure
 from cinetrack.runs.jobs import OtherModelError
-from cinetrack.sequence import CaseFiles
+from cinetrack.sequence import CaseFiles, find_cases
 from cinetrack.sequence.atomic_write import atomic_folder, write_text_atomically
 from cinetrack.sequence.image_files import image_facts
 from cinetrack.sequence.intensity import min_max_8bit
@@ -51,8 +49,8 @@ class MaskSettings:
     Attributes:
         perturb: share of the frames after the first whose mask is perturbed, 0 to 1.
         seed: of perturbation and bias; with the case's name, and the tracker's for perturbation, it decides them.
-        region_px: side of the motion-compensated target's surroundings, where the refiner is to work between the
-            tracker and the way back to the moving frames; None, as in the paper, for whole frames as they are.
+        region_px: side of the target's surroundings, where the refiner is to be a source: it is then shown the outline
+            on stabilised frames; None, as in the paper, for the tracker's masks of whole frames as they are.
         outline_bias_px: with `region_px`, how far outlines may lie off the edges, the same way on all frames of a case
             (`outline_bias`); None for labels and masks as they are.
     """
@@ -100,27 +98,16 @@ def labelled_cases(datasets: Sequence[Path]) -> list[CaseFiles]:
     """The cases with labels of every frame.
 
     Raises:
-        InputError: a dataset has none, two datasets have cases of one name, or a patient's folder cannot be read.
+        InputError: a dataset has none, or two datasets have cases of one name.
     """
-    found, unreadable = readable_labelled_cases(datasets)
-    if unreadable:
-        raise InputError(unreadable[0].error)
-    return found
-
-
-def readable_labelled_cases(datasets: Sequence[Path]) -> tuple[list[CaseFiles], list[Failure]]:
-    """The same, and a failure for every patient whose folder cannot be read, where that need not be the end."""
     found: list[CaseFiles] = []
-    failures: list[Failure] = []
     for dataset in datasets:
-        cases, unreadable = find_readable_cases(dataset)
-        labelled = [case for case in cases if case.labels_path is not None]
-        if not labelled and not unreadable:
+        labelled = [case for case in find_cases(dataset) if case.labels_path is not None]
+        if not labelled:
             raise InputError(f"{dataset}: expected cases with targets/<patient>_labels.mha, found none")
         found += labelled
-        failures += unreadable
     check_each_once(found)
-    return found, failures
+    return found
 
 
 def is_prepared(raw: Path, case: CaseFiles, source: MaskSource, fingerprint: str, settings: MaskSettings) -> bool:

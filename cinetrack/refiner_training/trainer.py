@@ -119,7 +119,7 @@ class nnUNetTrainerCineTrack(nnUNetTrainer):  # nnU-Net names the results' folde
     def _diverged(self, kind: str, loss: Any) -> InputError:
         return InputError(
             f"{self.output_folder}: expected a finite loss, found a {kind} loss of {float(np.mean(loss))} in epoch "
-            f"{self.current_epoch + 1}; lower --learning-rate, or plan another network"
+            f"{self.current_epoch + 1}; lower --lr, or plan another network"
         )
 
     def perform_actual_validation(self, save_probabilities: bool = False) -> None:
@@ -138,6 +138,7 @@ class nnUNetTrainerCineTrack(nnUNetTrainer):  # nnU-Net names the results' folde
 
     def progress_line(self) -> str:
         """The epoch just ended: losses, pseudo-Dice (of nnU-Net's validation batches), and the time left."""
+        assert self._began is not None  # an epoch has ended, so one has begun
         first, began = self._began
         seconds = (time() - began) / (self.current_epoch - first)
         value = {key: self.logger.get_value(key, step=-1) for key in ("train_losses", "val_losses", "mean_fg_dice")}

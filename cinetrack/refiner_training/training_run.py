@@ -19,6 +19,7 @@ import torch
 from cinetrack.bundle.checkpoint_file import save_checkpoint
 from cinetrack.bundle.safe_weights import load_network
 from cinetrack.errors import InputError
+from cinetrack.process_environment import usable_cores
 from cinetrack.refiner_training.dataset_folders import DatasetFolders, environment, patients_of, read_samples
 from cinetrack.refiner_training.nnunet import PlansManager, run_training
 from cinetrack.refiner_training.patient_folds import check_splits
@@ -193,12 +194,16 @@ def train_folds(
         # More folds than GPUs share them in turn.
         slots = [slots[index % len(slots)] if slots else [] for index in range(at_once)]
     slots = slots or [[]]
+    side_by_side = min(len(slots), len(folds))
     context = multiprocessing.get_context("spawn")
-    waiting, running, failed = list(folds), {}, []
+    waiting, failed = list(folds), []
+    running: dict[Any, tuple[Any, Fold, list[str]]] = {}  # by the process's sentinel
     while waiting or running:
         while waiting and slots:
             fold, gpus = waiting.pop(0), slots.pop(0)
-            arguments = (run, fold, fold_settings(run, fold, given), gpus, os.getpid())
+            settings = fold_settings(run, fold, given)
+            threads = max(1, usable_cores() // side_by_side)
+            arguments = (run, fold, settings, gpus, os.getpid(), threads)
             process = context.Process(target=_train_in_process, args=arguments)
             process.start()
             running[process.sentinel] = (process, fold, gpus)
@@ -225,17 +230,21 @@ def _start(folder: Path, settings: TrainingSettings, goes_on: bool) -> Iterator[
 
 def _held_out(splits: list[dict[str, list[str]]], patient_of: Mapping[str, str], fold: Fold) -> set[str]:
     """The patients that a fold validates on; none where it trains on all."""
-    return set() if fold == "all" else {patient_of[sample] for sample in splits[fold]["val"]}
+    return {patient_of[sample] for sample in splits[fold]["val"]} if isinstance(fold, int) else set()
 
 
 def _has_checkpoint(folder: Path) -> bool:
     return any(folder.glob("checkpoint_*.pth"))
 
 
-def _train_in_process(run: TrainingRun, fold: Fold, settings: TrainingSettings, gpus: list[str], parent: int) -> None:
+def _train_in_process(
+    run: TrainingRun, fold: Fold, settings: TrainingSettings, gpus: list[str], parent: int, threads: int
+) -> None:
+    """`parent`: with which this process ends; `threads`: this fold's share of the cores, on a GPU one."""
     die_with_parent(parent)
     # As in a process of one fold: a spawned process would spawn nnU-Net's workers, which then outlive it.
     multiprocessing.set_start_method(None, force=True)
+    torch.set_num_threads(threads)
     if gpus:  # before CUDA is first used, so that nnU-Net's device 0 is this fold's own
         os.environ["CUDA_VISIBLE_DEVICES"] = ",".join(gpus)
     try:

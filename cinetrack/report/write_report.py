@@ -19,9 +19,9 @@ from cinetrack.errors import InputError
 from cinetrack.evaluation.metric_names import ACCURACY, DISTANCES, millimetre_key
 from cinetrack.evaluation.prediction_folder import find_predictions
 from cinetrack.report.case_page import PageRequest, case_page, overview_row
-from cinetrack.runs.case_list import find_readable_cases
 from cinetrack.runs.failure import Failure
 from cinetrack.runs.processes import in_processes
+from cinetrack.sequence import find_cases
 from cinetrack.sequence.atomic_write import write_text_atomically
 
 IMAGE_BUDGET_BYTES = 50_000_000  # of all cases; a third more as base64, so that 50 cases stay below 100 MB
@@ -65,11 +65,10 @@ def write_report(
 
 
 def _requests(predictions: Path, dataset: Path | None) -> tuple[list[PageRequest], list[Failure]]:
-    listed, failures = find_readable_cases(dataset) if dataset is not None else ([], [])
-    cases = {case.case_id: case for case in listed}
+    cases = {case.case_id: case for case in find_cases(dataset)} if dataset is not None else {}
     found = find_predictions(predictions, only_case=next(iter(cases), "prediction") if len(cases) < 2 else None)
     budget = min(MOST_BYTES_A_CASE, IMAGE_BUDGET_BYTES // len(found))
-    failures += [
+    failures = [
         Failure(name, f"{predictions / name}: expected a prediction for the labelled case {name}, found none")
         for name, case in sorted(cases.items())
         if name not in found and case.labels_path is not None
@@ -77,8 +76,6 @@ def _requests(predictions: Path, dataset: Path | None) -> tuple[list[PageRequest
     requests = []
     for name, folder in sorted(found.items()):
         if dataset is not None and name not in cases:
-            if name in {failure.case_id for failure in failures}:
-                continue
             failures.append(Failure(name, f"{folder}: expected case {name} in {dataset}, found none"))
         else:
             requests.append(PageRequest(name, folder, cases.get(name), budget))

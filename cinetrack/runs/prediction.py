@@ -10,8 +10,6 @@ from time import perf_counter
 from cinetrack.errors import InputError
 from cinetrack.pipeline.model import Model
 from cinetrack.pipeline.track_case import track_whole
-from cinetrack.runs.case_list import find_readable_cases
-from cinetrack.runs.failure import Failure
 from cinetrack.runs.jobs import OnFrame, OtherModelError
 from cinetrack.runs.record import RECORD_NAME, Seconds, read_record, write_record
 from cinetrack.sequence.grand_challenge import (
@@ -21,6 +19,7 @@ from cinetrack.sequence.grand_challenge import (
     read_input_folder,
     write_output,
 )
+from cinetrack.sequence.trackrad_dataset import find_cases
 
 
 @dataclass(frozen=True)
@@ -36,18 +35,15 @@ class PendingCase:
     dataset: Path | None = None
 
 
-def pending_cases(source: Path) -> tuple[list[PendingCase], list[Failure]]:
+def pending_cases(source: Path) -> list[PendingCase]:
     """The cases of a dataset folder, of one patient's folder, or the one of a platform input folder.
 
-    Returns:
-        The cases, and those that cannot be listed.
     Raises:
         InputError: `source` is none of these.
     """
     if is_input_folder(source):
-        return [PendingCase(source.absolute().name, lambda: read_input_folder(source), source)], []
-    cases, failures = find_readable_cases(source)
-    return [PendingCase(case.case_id, case.read_case, source) for case in cases], failures
+        return [PendingCase(source.absolute().name, lambda: read_input_folder(source), source)]
+    return [PendingCase(case.case_id, case.read_case, source) for case in find_cases(source)]
 
 
 @dataclass(frozen=True)

@@ -106,7 +106,7 @@ class _Walk:
         entry_size = struct.calcsize("=" + entry_code)
         start = self._next + struct.calcsize("=" + count_code)
         table = self._bytes(start, count * entry_size + struct.calcsize("=" + pointer))
-        entries = {}
+        entries: dict[int, tuple[int, int, bytes]] = {}
         for at in range(0, count * entry_size, entry_size):
             tag, kind, number, value = struct.unpack(self._order + entry_code, table[at : at + entry_size])
             entries.setdefault(tag, (kind, number, value))

@@ -19,7 +19,7 @@ from cinetrack.tracking.evidence.source import Evidence
 from cinetrack.tracking.postprocessing.step import TargetMasks
 from cinetrack.tracking.prompts import MaskPrompt, Prompt, check_frame, check_prompt, check_target
 from cinetrack.tracking.result import StepResult
-from cinetrack.tracking.stabilisation.stabiliser import Reference
+from cinetrack.tracking.stabilisation.stabiliser import STAGE, Reference
 from cinetrack.tracking.stage_clock import StageClock
 from cinetrack.tracking.target import Target
 
@@ -47,8 +47,8 @@ class TrackingSession:
         check_frame(frame)
         self._chain, self._spacing_mm = chain, spacing_mm
         self._clock = StageClock()
-        with self._clock.stage("stabilisation"):
-            self._stabilisation = chain.stabiliser.start(frame)
+        with self._clock.stage(STAGE):
+            self._stabilisation = chain.stabiliser.start(frame, self._clock)
             self._latest = self._stabilisation.take(frame.copy(), 0)
         self._tracked: list[_Tracked] = []
         self.results: list[StepResult] = []
@@ -71,7 +71,7 @@ class TrackingSession:
             InputError: the frame's shape differs from the first one's.
         """
         check_frame(frame, self._latest.frame.shape)
-        with self._clock.stage("stabilisation"):
+        with self._clock.stage(STAGE):
             # A copy: targets and corrections may come, and the caller may change what it gave.
             self._latest = self._stabilisation.take(frame.copy(), self._latest.index + 1)
             for reference in self._references():
@@ -131,6 +131,9 @@ class TrackingSession:
         result = self._carried_back(reference, evidence)
         if isinstance(prompt, MaskPrompt):  # resizing or warping it there and back would alter the given outline
             result = replace(result, mask=prompt.mask.copy())
+        else:
+            for chosen in self._chain.postprocessing:
+                result = replace(result, mask=chosen.found(result.mask))
         steps = tuple(
             step.start(self._latest.frame, result.mask, self._spacing_mm) for step in self._chain.postprocessing
         )
@@ -145,6 +148,6 @@ class TrackingSession:
         return replace(result, mask=mask)
 
     def _carried_back(self, reference: Reference, evidence: Evidence) -> StepResult:
-        with self._clock.stage("stabilisation"):
+        with self._clock.stage(STAGE):
             logits = reference.carried_back(evidence.logits)
         return StepResult(logits > 0, logits, evidence.object_score, evidence.predicted_iou)

@@ -49,7 +49,7 @@ sys.exit(run_reporting_errors(save_checkpoint, content, Path({str(path)!r})))
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs Linux's full device")
 @pytest.mark.parametrize("numbers", [1, 3_000_000])
 def test_a_device_that_is_full_is_said(numbers, tmp_path, monkeypatch):
-    monkeypatch.setattr(Path, "open", lambda self, mode: open("/dev/full", mode))
+    monkeypatch.setattr(Path, "open", lambda self, mode: open("/dev/full", mode))  # noqa: SIM115
     with pytest.raises(InputError, match="found no space left on the device"):
         save_checkpoint({"model": {"w": torch.zeros(numbers)}}, tmp_path / "w.pt")
     assert not os.listdir(tmp_path)

@@ -87,7 +87,11 @@ def old(tmp_path):
         if not folder.exists():
             shutil.copytree(RESOURCES / "default", folder)
         document = copy.deepcopy(manifest)
-        names = ["tracker.pt", "tracker.yaml", *(str(path.relative_to(folder)) for path in folder.glob("refiner/**/*.*"))]
+        names = [
+            "tracker.pt",
+            "tracker.yaml",
+            *(str(path.relative_to(folder)) for path in folder.glob("refiner/**/*.*")),
+        ]
         document["files"] = {name: sha256_of(folder / name) for name in names}
         change(document)
         (folder / "bundle.json").write_text(json.dumps(document))

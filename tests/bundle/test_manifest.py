@@ -88,7 +88,10 @@ def test_a_manifest_is_written_as_it_was_read(name):
         (lambda d: stage(d, "sam2").update(config="/etc/passwd"), "inside the bundle"),
         (lambda d: stage(d, "sam2").update(checkpoint="a" * 300), "usual length"),
         (lambda d: stage(d, "sam2").update(config=7), r"sources\[1\].config: expected a name, found 7"),
-        (lambda d: stage(d, "sam2").update(region_px=9), r"region_px: expected a whole number, 64 or more \(px\), found 9"),
+        (
+            lambda d: stage(d, "sam2").update(region_px=9),
+            r"region_px: expected a whole number, 64 or more \(px\), found 9",
+        ),
         (lambda d: stage(d, "sam2").update(region_px=224.5), r"sources\[1\].region_px"),
         (lambda d: stage(d, "outline").update(weight="4"), r"sources\[0\].weight: expected a number, above 0"),
         (lambda d: stage(d, "outline").update(weight=-1), r"sources\[0\].weight: expected a number, above 0"),
@@ -107,7 +110,10 @@ def test_a_manifest_is_written_as_it_was_read(name):
         (lambda d: stage(d, "nnunet").update(folds=["x"]), "fold numbers"),
         (lambda d: stage(d, "nnunet").update(folds=[True]), "folds"),
         (lambda d: stage(d, "nnunet").update(folder="r", folds=[0]), "r/dataset.json"),
-        (lambda d: d.update(postprocessing=[{"kind": "sam2"}]), r"postprocessing\[0\].kind: expected one of .*fill_holes"),
+        (
+            lambda d: d.update(postprocessing=[{"kind": "sam2"}]),
+            r"postprocessing\[0\].kind: expected one of .*fill_holes",
+        ),
         (lambda d: d.update(postprocessing=[{"kind": "fill_holes", "size": 3}]), r"postprocessing\[0\].*found size"),
         (lambda d: d.update(box_segmenter="snake"), "sam2, grabcut, random_walker, found 'snake'"),
         (lambda d: d.update(box_segmenter=["sam2"]), "box_segmenter"),

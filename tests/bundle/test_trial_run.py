@@ -13,15 +13,15 @@ import torch
 from omegaconf import OmegaConf
 
 from cinetrack.bundle.assembly import check_bundle, create_bundle
-from cinetrack.bundle.refiner_spec import RefinerSpec
 from cinetrack.bundle.safe_weights import load_weights
 from cinetrack.bundle.trial_run import trial_case
 from cinetrack.cli.main import main
 from cinetrack.errors import BundleError
+from cinetrack.tracking.postprocessing.nnunet_redraw import NnunetRedrawSettings
 
 RESOURCES = Path(__file__).resolve().parents[2] / "resources"
 MINI = RESOURCES / "training" / "sam2-mini"
-SPEC = RefinerSpec("refiner", folds=("all",), tile_step_size=0.5, mirroring=False)
+REDRAW = NnunetRedrawSettings("refiner", folds=("all",), tile_step_size=0.5, mirroring=False)
 
 
 @pytest.fixture
@@ -44,7 +44,7 @@ def architecture(plans: dict) -> dict:
     return configuration(plans)["architecture"]["arch_kwargs"]
 
 
-def refused(nnunet: Path, tmp_path: Path, spec: RefinerSpec = SPEC) -> str:
+def refused(nnunet: Path, tmp_path: Path, spec: NnunetRedrawSettings = REDRAW) -> str:
     """The error of making a bundle of a refiner."""
     with pytest.raises(BundleError) as error:
         create_bundle(tmp_path / "new", "static", refiner_folder=nnunet, refiner=spec)
@@ -125,7 +125,7 @@ def test_labels_that_nnunet_does_not_take_are_refused(change, nnunet, tmp_path):
 
 
 def test_tiles_less_than_a_pixel_apart_are_refused(nnunet, tmp_path):
-    spec = RefinerSpec("refiner", folds=("all",), tile_step_size=1e-9)
+    spec = NnunetRedrawSettings("refiner", folds=("all",), tile_step_size=1e-9)
     assert "tile step size of a pixel or more, found 1e-09" in refused(nnunet, tmp_path, spec)
 
 
@@ -155,7 +155,7 @@ def test_a_tracker_of_finite_weights_whose_numbers_are_not_is_refused(tmp_path):
 
     checkpoint, config = tracker_with(tmp_path, overflow)
     with pytest.raises(BundleError, match=rf"^{checkpoint}: expected finite numbers from the SAM2 tracker"):
-        create_bundle(tmp_path / "new", checkpoint, config)
+        create_bundle(tmp_path / "new", checkpoint, tracker_config=config)
 
 
 YAMLS = {
@@ -181,8 +181,8 @@ def test_a_configuration_that_no_checkpoint_can_be_of_is_refused_before_it_is_bu
     path = tmp_path / "odd.yaml"
     OmegaConf.save(document, path)
     with pytest.raises(BundleError) as error:
-        create_bundle(tmp_path / "new", str(MINI / "tracker.pt"), str(path))
-    assert str(error.value).startswith(f"{path}: ")
+        create_bundle(tmp_path / "new", str(MINI / "tracker.pt"), tracker_config=str(path))
+    assert str(error.value).startswith(f"{path}: ") and "\n" not in str(error.value)
     assert any(part in str(error.value) for part in message.split("|"))
 
 

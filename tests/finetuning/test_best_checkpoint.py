@@ -27,8 +27,9 @@ from cinetrack.finetuning.tables import read_table
 from cinetrack.finetuning.validation import Validation
 from cinetrack.sequence import find_cases
 from cinetrack.sequence.intensity import min_max_8bit
+from cinetrack.tracking import Chain
 from cinetrack.tracking.evidence.sam2.architecture import read_architecture
-from cinetrack.tracking.evidence.sam2.tracker import Sam2Tracker
+from cinetrack.tracking.evidence.sam2.source import Sam2Source
 
 
 def means(dice=0.8, hd95=4.0, masd=2.0, centre=1.0, dose=0.5):
@@ -128,13 +129,13 @@ def test_so_it_is_where_only_the_targets_surroundings_are_tracked_in(disc_datase
     check_table(tmp_path / "run", disc_dataset, tmp_path, "--region", "64")
 
 
-def test_so_it_is_on_motion_compensated_frames(disc_dataset, tiny_config, tmp_path):
+def test_so_it_is_on_stabilised_frames(disc_dataset, tiny_config, tmp_path):
     words = ["--data", disc_dataset, "--config", tiny_config, *SHORT_RUN, "--epochs", "1", "--device", "cpu"]
-    words += ["--motion-compensation", "--region", "64", "64", "-o", tmp_path / "run"]
+    words += ["--stabilise", "--region", "64", "64", "-o", tmp_path / "run"]
     assert main(["finetune", *map(str, words)]) == 0
     view = OmegaConf.load(tmp_path / "run/training.yaml").trainer.data.train.datasets[0].datasets[0].view
-    assert view == {"motion_compensation": True, "region_px": [64, 64]}
-    check_table(tmp_path / "run", disc_dataset, tmp_path, "--motion-compensation")
+    assert view == {"stabilise": True, "region_px": [64, 64]}
+    check_table(tmp_path / "run", disc_dataset, tmp_path, "--stabilise")
 
 
 def check_table(run: Path, disc_dataset: Path, tmp_path: Path, *options: str) -> None:
@@ -181,8 +182,9 @@ def test_a_checkpoint_drops_into_stock_build_sam(name, place, finished_run, hydr
     state = stock_state(predictor, write_frames(tmp_path / "frames", frames))
     predictor.add_new_mask(state, 0, 1, masks[0])
     stock = stock_propagate(predictor, state)
-    tracker = Sam2Tracker.load("tracker.yaml", finished_run / name, finished_run, torch.device("cpu"))
-    session = tracker.start(frames[0], masks[0], num_frames=len(frames))
+    cpu = torch.device("cpu")
+    sam2 = Sam2Source.load("tracker.yaml", finished_run / name, finished_run, cpu, num_frames=len(frames))
+    session = Chain("sam2", (sam2,), postprocessing=()).start(frames[0], masks[0])
     for index in range(1, len(frames)):
         np.testing.assert_array_equal(session.step(frames[index]).mask, stock[index][0] > 0)
 

@@ -56,17 +56,17 @@ def test_every_target_comes_to_be_the_middle_of_a_region():
     assert len(cuts) == 2
 
 
-def test_motion_compensation_holds_targets_still():
+def test_stabilising_holds_targets_still():
     frames, masks = drifting_clip(2)
     assert dice_coefficients(masks[4], masks[0]).max() < 0.4
-    still, still_masks = ClipView(motion_compensation=True).of(frames, masks, np.random.default_rng(0))
+    still, still_masks = ClipView(stabilise=True).of(frames, masks, np.random.default_rng(0))
     np.testing.assert_array_equal(still[0], frames[0])
     for t in range(5):
         assert dice_coefficients(still_masks[t], masks[0]).min() > 0.93
 
 
 def test_phantom_clips_are_cut_and_stilled_from_the_configuration():
-    view = {"motion_compensation": True, "region_px": [64, 80]}
+    view = {"stabilise": True, "region_px": [64, 80]}
     sampler = RandomUniformSampler(3, 1)
     clips = phantom_clips(4, [150, 160], {"displacement_px": [8, 16]}, sampler, PLAIN, 3, view)
     for index in range(4):
@@ -80,7 +80,7 @@ def test_phantom_clips_are_cut_and_stilled_from_the_configuration():
 
 def test_cases_on_disk_are_cut_from_the_same_frames(tmp_path):
     write_disc_dataset(tmp_path / "data", 1)
-    view = {"motion_compensation": False, "region_px": [64, 64]}
+    view = {"stabilise": False, "region_px": [64, 64]}
     patients = [case.name for case in (tmp_path / "data").iterdir()]
     clips = case_clips([str(tmp_path / "data")], [], patients, str(tmp_path / "cache"), 1, RandomUniformSampler(3, 3),
                        PLAIN, 5, view)  # fmt: skip

@@ -14,8 +14,9 @@ from cinetrack.cli.main import main
 from cinetrack.finetuning.initial_weights import TOKEN_NOISE, untrained_weights
 from cinetrack.finetuning.starting_point import starting_point
 from cinetrack.sequence.intensity import min_max_8bit
+from cinetrack.tracking import Chain
 from cinetrack.tracking.evidence.sam2.architecture import build_network
-from cinetrack.tracking.evidence.sam2.tracker import Sam2Tracker
+from cinetrack.tracking.evidence.sam2.source import Sam2Source
 
 SAM2_MINI = REPOSITORY / "resources/training/sam2-mini"
 MULTIMASK = REPOSITORY / "resources/training/tracker.yaml"
@@ -48,7 +49,7 @@ def bundle_of(checkpoint: Path, config: Path, folder: Path) -> Path:
 def tracked(config, folder, weights, frames, mask):
     network = build_network(config, folder)
     network.load_state_dict(weights)
-    session = Sam2Tracker(network, torch.device("cpu")).start(frames[0], mask)
+    session = Chain("sam2", (Sam2Source(network, torch.device("cpu")),)).start(frames[0], mask)
     return np.stack([session.step(frame).mask for frame in frames[1:]])
 
 

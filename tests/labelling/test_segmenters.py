@@ -13,7 +13,7 @@ from cinetrack.errors import InputError
 from cinetrack.labelling.segmenters import ClassicalSegmenter, Sam2Segmenter, grabcut, random_walker, segmenter_of
 from cinetrack.pipeline.model import load_model
 from cinetrack.tracking import BoxPrompt, PointPrompt
-from cinetrack.tracking.evidence.sam2.tracker import Sam2Session
+from cinetrack.tracking.evidence.sam2.source import Sam2Source
 
 RESOURCES = Path(__file__).resolve().parents[2] / "resources"
 BOX = BoxPrompt(18, 14, 38, 34)  # around moving_disc's target, centre (28, 24), radius 9
@@ -84,10 +84,10 @@ def test_a_box_outside_the_frame_is_refused(classical, moving_disc):
 
 def test_sam2_embeds_a_frame_once_for_all_its_boxes(monkeypatch, moving_disc):
     calls = []
-    embed = Sam2Session._embed
-    monkeypatch.setattr(Sam2Session, "_embed", lambda self, frame: calls.append(1) or embed(self, frame))
+    embed = Sam2Source._embed
+    monkeypatch.setattr(Sam2Source, "_embed", lambda self, pixels: calls.append(1) or embed(self, pixels))
     model = load_model(open_bundle(RESOURCES / "training/sam2-mini"), "cpu")
-    begun = Sam2Segmenter(model.tracker).begin(moving_disc[0][0])
+    begun = Sam2Segmenter(model.chain).begin(moving_disc[0][0])
     found = [begun.segment(box) for box in (BOX, BoxPrompt(10, 10, 45, 45), BOX)]
     assert len(calls) == 1
     assert all(0 <= segmentation.score <= 1 for segmentation in found)

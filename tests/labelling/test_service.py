@@ -259,7 +259,8 @@ def test_people_propagating_at_once_all_get_what_one_alone_gets(make_service):
 
 def test_with_sam2_as_segmenter_masks_have_scores_and_later_boxes_reach_the_tracker_as_they_are(dataset, tmp_path):
     source = RESOURCES / "training/sam2-mini"
-    create_bundle(tmp_path / "boxes", str(source / "tracker.pt"), str(source / "tracker.yaml"), box_segmenter="sam2")
+    config = str(source / "tracker.yaml")
+    create_bundle(tmp_path / "boxes", str(source / "tracker.pt"), tracker_config=config, box_segmenter="sam2")
     model = load_model(open_bundle(tmp_path / "boxes"), "cpu")
     service = LabellingService(find_cases(dataset), open_files(str(tmp_path / "s")), model, np.random.default_rng(0))
     workspace = service.next_sequence("p1", ANNA)

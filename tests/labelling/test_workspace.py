@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cinetrack import load_tracker
+from cinetrack import load_model
 from cinetrack.errors import InputError
 from cinetrack.labelling.segmenters import ClassicalSegmenter, grabcut
 from cinetrack.labelling.turns import Turns
@@ -23,8 +23,8 @@ DISC, CORNER = BoxPrompt(18, 14, 38, 34), BoxPrompt(2, 36, 18, 52)
 
 @pytest.fixture
 def workspace(dataset):
-    tracker = load_tracker(RESOURCES / "registration")
-    made = Workspace(find_cases(dataset)[0], tracker, ClassicalSegmenter("grabcut", grabcut), Turns())
+    chain = load_model(RESOURCES / "registration").chain
+    made = Workspace(find_cases(dataset)[0], chain, ClassicalSegmenter("grabcut", grabcut), Turns())
     yield made
     made.close()
 

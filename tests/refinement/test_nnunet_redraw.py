@@ -41,7 +41,7 @@ def test_each_target_is_redrawn_from_its_own_last_masks_before_they_were_redrawn
     for frame in frames[1:]:
         session.step(frame)
         tracking.step(frame)
-        for found, tracked, redrawing in zip(session.results, tracking.results, by_hand):
+        for found, tracked, redrawing in zip(session.results, tracking.results, by_hand, strict=True):
             expected = fill_holes(redrawing.step(frame, tracked.mask))
             np.testing.assert_array_equal(found.mask, expected)
             np.testing.assert_array_equal(found.logits, tracked.logits)  # those before post-processing

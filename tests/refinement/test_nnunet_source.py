@@ -73,7 +73,7 @@ def test_each_target_is_judged_in_its_own_region_beside_the_frame_it_was_outline
     regions = [Region.around(MaskPrompt(target), 80, SIZE) for target in targets]
     for t in range(1, 7):
         session.step(frames[t])
-        for target, region, result in zip(targets, regions, session.results):
+        for target, region, result in zip(targets, regions, session.results, strict=True):
             window = FrameWindow(5, region.cut(frames[0]), region.cut(target), keep_first=True)
             for earlier in range(1, t + 1):
                 window.append(region.cut(frames[earlier]), region.cut(target))

@@ -27,7 +27,7 @@ def window_of(size, length=5, seed=3, border_px=0) -> np.ndarray:
     """(2 * length, H, W) channels of the middle of a drifting disc's sequence."""
     frames, masks = drifting_disc(length + 2, size, seed, border_px)
     window = FrameWindow(length, frames[0], masks[0])
-    for frame, mask in zip(frames[1:], masks[1:]):
+    for frame, mask in zip(frames[1:], masks[1:], strict=True):
         window.append(frame, mask)
     return window.channels()
 

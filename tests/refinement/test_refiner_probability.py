@@ -37,7 +37,7 @@ def test_probabilities_are_nnunets(request, tmp_path, kind, spacing_mm):
     predictor, refiner = stock_predictor(folder), Refiner.load(folder, tile_step_size=0.5, device=CPU)
     window = FrameWindow(5, frames[0], tracked[0])
     unequal = []
-    for frame, mask in zip(frames[1:], tracked[1:]):
+    for frame, mask in zip(frames[1:], tracked[1:], strict=True):
         window.append(frame, mask)
         expected = stock_probability(predictor, window.channels(), spacing_mm, kind == "regions")
         found = refiner.probability(window.channels(), spacing_mm)
@@ -50,7 +50,7 @@ def test_log_odds_are_those_of_the_refiners_own_mask(model_folder):
     frames, masks = drifting_disc(7, (150, 130))
     refiner = Refiner.load(model_folder, tile_step_size=0.5, mirroring=False, device=CPU)
     labelling, weighing = (refiner.start(frames[0], masks[0]) for _ in range(2))
-    for frame, mask in zip(frames[1:], masks[1:]):
+    for frame, mask in zip(frames[1:], masks[1:], strict=True):
         odds = weighing.log_odds(frame, mask)
         np.testing.assert_array_equal(odds > 0, labelling.step(frame, mask))
         assert np.abs(odds).max() <= CERTAIN and len(np.unique(odds)) > 100

@@ -43,9 +43,8 @@ def trained(planned) -> DatasetFolders:
 
 @pytest.fixture(scope="session")
 def bundle(trained, tmp_path_factory) -> Path:
-    """Registration with both folds, and two presets."""
+    """Registration with both folds."""
     folder = tmp_path_factory.mktemp("bundles") / "refined"
     options = ["--tracker", str(RESOURCES / "registration"), "--fold", "0", "1", "--tile-step-size", "0.25"]
-    presets = ["--preset", "fast=0.5,no-mirroring", "--preset", "thorough=0.05"]
-    assert main(["refiner", "bundle", str(trained.raw_root), *options, *presets, "-o", str(folder)]) == 0
+    assert main(["refiner", "bundle", str(trained.raw_root), *options, "-o", str(folder)]) == 0
     return folder

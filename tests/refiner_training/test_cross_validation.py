@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import shutil
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -12,8 +11,6 @@ import pytest
 from disc_dataset import PATIENTS, RESOURCES
 
 from cinetrack.bundle import open_bundle
-from cinetrack.bundle.loading import load_tracker
-from cinetrack.bundle.refiner_spec import RefinerSpec
 from cinetrack.cli.main import main
 from cinetrack.errors import InputError
 from cinetrack.evaluation.metric_names import ACCURACY
@@ -27,10 +24,10 @@ from cinetrack.refiner_training.cross_validation import (
     ranking_document,
 )
 from cinetrack.refiner_training.patient_folds import read_folds
-from cinetrack.refiner_training.recorded_tracker import RecordedTracker, tracker_masks
 from cinetrack.refiner_training.trained_model import RefinerSettings
 from cinetrack.sequence import find_cases
 from cinetrack.sequence.image_files import read_masks
+from cinetrack.tracking.postprocessing.nnunet_redraw import NnunetRedrawSettings
 
 OUTPUT = "images/mri-linac-series-targets/output.mha"
 
@@ -64,51 +61,16 @@ def test_each_fold_is_judged_on_the_patients_it_holds_out_and_no_other(validated
 def test_predictions_are_those_of_a_bundle_of_the_folds_model(validated, trained, discs, tmp_path):
     options = ["--tracker", str(RESOURCES / "registration"), "--fold", "1", "--tile-step-size", "0.5", "--no-mirroring"]
     assert main(["refiner", "bundle", str(trained.raw_root), *options, "-o", str(tmp_path / "bundle")]) == 0
-    model = load_model(open_bundle(tmp_path / "bundle"), "cpu")
+    refined, alone = (
+        load_model(open_bundle(path), "cpu") for path in (tmp_path / "bundle", RESOURCES / "registration")
+    )
     folder = validated / "registration/fold_1"
     for case in find_cases(discs):
         if case.case_id in folds_of(trained)[1]:
             loaded = case.read_case().case
-            for name, refiner in (("final_step_0.5_no_mirroring", model.refiner), ("tracker", None)):
+            for name, model in (("final_step_0.5_no_mirroring", refined), ("tracker", alone)):
                 written, _ = read_masks(folder / name / case.case_id / OUTPUT)
-                np.testing.assert_array_equal(written, track_whole(loaded, model.tracker, refiner).masks)
-
-
-def changes_of_the_tracker(trained, output: Path, names: list[str]) -> list[int]:
-    """Pixels of fold 0's cases in which each candidate differs from the static tracker."""
-    changed = [0] * len(names)
-    for case in folds_of(trained)[0]:
-        tracked, _ = read_masks(output / "static/fold_0/tracker" / case / OUTPUT)
-        for number, name in enumerate(names):
-            changed[number] += int((read_masks(output / "static/fold_0" / name / case / OUTPUT)[0] ^ tracked).sum())
-    return changed
-
-
-@pytest.mark.parametrize(
-    ("option", "values", "found", "name"),
-    [
-        ("reach", ("none", "0"), {"reach_px": {None, 0}}, "reach_0_px"),
-        ("confidence", ("0.5", "0.999"), {"confidence": {0.5, 0.999}}, "confidence_0.999"),
-    ],
-)
-def test_settings_that_hold_the_refiner_back_make_other_candidates(
-    trained, discs, tmp_path, option, values, found, name
-):
-    options = ["--mirroring", "off", "--fold", "0", "--tracker", "static", f"--{option}", *values]
-    assert crossvalidate(trained, discs, tmp_path, *options) == 0
-    candidates = json.loads((tmp_path / "crossvalidation.json").read_text())["candidates"]
-    for key, expected in found.items():
-        assert {candidate[key] for candidate in candidates} == expected
-    plain = "final_step_0.05_no_mirroring"
-    free, held_back = changes_of_the_tracker(trained, tmp_path, [plain, f"{plain}_{name}"])
-    assert held_back < free
-    if option == "reach":
-        assert held_back == 0
-
-
-def test_a_reach_that_is_no_number_is_refused(trained, discs, tmp_path, capsys):
-    assert crossvalidate(trained, discs, tmp_path, "--fold", "0", "--tracker", "static", "--reach", "near") == 2
-    assert "--reach: expected a number or none, found near" in capsys.readouterr().err
+                np.testing.assert_array_equal(written, track_whole(loaded, model.chain).masks)
 
 
 def test_the_tables_have_every_held_out_case_once_and_a_change_in_percent(validated, trained):
@@ -141,16 +103,17 @@ def test_the_metrics_of_all_folds_lie_beside_the_folds_and_can_be_compared(valid
 def test_without_options_it_judges_the_bundle_that_is_made_without_options(trained, discs, tmp_path, monkeypatch):
     made = []
 
-    def note(spec: RefinerSpec, *arguments):
-        made.append(replace(spec, presets={}))
+    def note(output: Path, tracker: str, **settings):
+        made.append({key: value for key, value in settings.items() if key not in ("refiner_folder", "name")})
         raise InputError("noted")
 
-    monkeypatch.setattr(trained_model, "create_bundle", lambda output, tracker, config, model, spec, *rest: note(spec))
+    monkeypatch.setattr(trained_model, "create_bundle", note)
     assert crossvalidate(trained, discs, tmp_path / "cv", "--fold", "1", "--tracker", "static") == 2
     options = ["--tracker", str(RESOURCES / "static"), "--fold", "1", "-o", str(tmp_path / "bundle")]
     assert main(["refiner", "bundle", str(trained.raw_root), *options]) == 2
     judged, bundled = made
-    assert judged == bundled and judged.tile_step_size == 0.05
+    assert judged == bundled == {"outline_weight": None, "refiner": NnunetRedrawSettings(folds=(1,))}
+    assert judged["refiner"].tile_step_size == 0.05
 
 
 def test_a_trackers_bundle_that_has_moved_is_asked_for(trained, discs, tmp_path, capsys):
@@ -217,7 +180,7 @@ def test_a_refiner_that_does_not_help_is_not_chosen():
     [
         (["--fold", "3"], "expected trained folds (0, 1), found 3"),
         (["--tracker", "sam2"], "names of registration, static, found sam2"),
-        (["--tile-step-size", "0"], "fraction in (0, 1]"),
+        (["--tile-step-size", "0"], "tile_step_size: expected a number, above 0 and at most 1 (patches), found 0"),
     ],
 )
 def test_what_cannot_be_validated_is_refused(trained, discs, tmp_path, capsys, options, message):
@@ -246,18 +209,3 @@ def test_every_prepared_case_is_wanted(trained, discs, tmp_path, capsys):
 def test_an_untrained_dataset_is_refused(planned, discs, tmp_path, capsys):
     assert crossvalidate(planned, discs, tmp_path / "cv", "--results", str(tmp_path / "none")) == 2
     assert "expected a fold with checkpoint_final.pth, found none" in capsys.readouterr().err
-
-
-def test_a_recorded_tracker_gives_its_masks_and_no_more(discs):
-    case = find_cases(discs)[0].read_case().case
-    masks, seconds = tracker_masks(case, load_tracker(RESOURCES / "registration"))
-    assert seconds > 0
-    session = RecordedTracker("registration", masks).start(case.sequence.frames[0], case.first_mask)
-    for index, frame in enumerate(case.sequence.frames[1:], 1):
-        result = session.step(frame)
-        np.testing.assert_array_equal(result.mask, masks[index])
-        np.testing.assert_array_equal(result.logits > 0, masks[index])
-    with pytest.raises(InputError, match="at most 7 frames"):
-        session.step(frame)
-    with pytest.raises(InputError, match="expected the first frame's"):
-        RecordedTracker("registration", masks).start(case.sequence.frames[0][:-1], case.first_mask)

@@ -134,7 +134,7 @@ def test_a_loss_that_is_no_number_ends_the_training_with_a_line_and_no_checkpoin
     monkeypatch.setattr(nnUNetTrainer, "_build_loss", no_loss)
     assert train(planned, tmp_path / "results") == 2
     (line,) = [line for line in capsys.readouterr().err.splitlines() if line.startswith("error: ")]
-    assert "fold_0: expected a finite loss, found a training loss of nan in epoch 1; lower --learning-rate" in line
+    assert "fold_0: expected a finite loss, found a training loss of nan in epoch 1; lower --lr" in line
     assert not list((tmp_path / "results").rglob("*.pth"))
 
 

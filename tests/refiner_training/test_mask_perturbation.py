@@ -48,7 +48,7 @@ def test_an_error_is_of_its_kind_and_the_target_is_still_known(kind, seed):
     masks = discs(8)
     perturbed = masks.copy()
     _perturb_episode(perturbed, Episode(kind, 2, 7), np.random.default_rng(seed))
-    for before, after in zip(masks[2:7], perturbed[2:7]):
+    for before, after in zip(masks[2:7], perturbed[2:7], strict=True):
         overlap = (before & after).sum() / before.sum()
         match kind:
             case "empty":

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -9,13 +11,15 @@ from disc_dataset import RESOURCES
 from nnunetv2.preprocessing.normalization.default_normalization_schemes import ZScoreNormalization
 from nnunetv2.training.dataloading.nnunet_dataset import nnUNetDatasetBlosc2
 
-from cinetrack.bundle.loading import load_tracker
+from cinetrack.bundle import open_bundle
+from cinetrack.pipeline.model import load_model
 from cinetrack.pipeline.track_case import track_whole
-from cinetrack.refinement import Refiner
+from cinetrack.refinement.refiner import Refiner
 from cinetrack.refinement.sliding_window import SlidingWindow
 from cinetrack.refiner_training.planning import SMALL_PLANS
 from cinetrack.refiner_training.training_run import model_folder
 from cinetrack.sequence import find_cases
+from cinetrack.tracking.postprocessing.nnunet_redraw import NnunetRedraw
 
 
 @pytest.mark.parametrize("tracker", ["registration", "static"])
@@ -23,17 +27,19 @@ def test_preprocessed_samples_equal_the_networks_input_in_the_pipeline(trained, 
     fed: list[np.ndarray] = []
     logits = SlidingWindow.logits
 
-    def record(window: SlidingWindow, image: torch.Tensor, wanted: torch.Tensor | None = None) -> torch.Tensor:
+    def record(window: SlidingWindow, image: torch.Tensor) -> torch.Tensor:
         fed.append(image.numpy().copy())
-        return logits(window, image, wanted)
+        return logits(window, image)
 
     monkeypatch.setattr(SlidingWindow, "logits", record)
     refiner = Refiner.load(model_folder(trained, SMALL_PLANS), device=torch.device("cpu"), tile_step_size=1.0)
+    chain = load_model(open_bundle(RESOURCES / tracker), "cpu").chain
+    chain = replace(chain, postprocessing=(NnunetRedraw(refiner), *chain.postprocessing))
     samples = nnUNetDatasetBlosc2(str(trained.preprocessed / f"{SMALL_PLANS}_2d"))
     compared = 0
     for files in find_cases(discs):
         fed.clear()
-        track_whole(files.read_case().case, load_tracker(RESOURCES / tracker), refiner)
+        track_whole(files.read_case().case, chain)
         for index, image in enumerate(fed, 1):
             name = f"{files.case_id}__{tracker}__{index:04d}"
             if name in samples.identifiers:

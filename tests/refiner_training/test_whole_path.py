@@ -39,7 +39,7 @@ def test_the_guides_first_block_runs_from_phantom_to_scores(tmp_path, monkeypatc
     rows = json.loads((tmp_path / "metrics.json").read_text())["results"]
     assert len(rows) == 6
     record = json.loads((tmp_path / "predictions" / rows[0]["case_id"] / "prediction.json").read_text())
-    assert record["refiner"] is True and record["seconds"]["stages"]["refining"] > 0
+    assert record["seconds"]["stages"]["nnunet redraw"] > 0
     ranking = json.loads((tmp_path / "crossvalidation/crossvalidation.json").read_text())
     assert len(ranking["candidates"]) == 2
 
@@ -67,7 +67,7 @@ def test_other_windows_work_from_prepare_to_predict(discs, tmp_path, window):
     plan(raw)
     train(raw, "--fold", "0", "--epochs", "1")
     assert main(["refiner", "bundle", str(raw), *tracker, "--fold", "0", "--no-mirroring", "-o", str(bundle)]) == 0
-    assert open_bundle(bundle).refiner.window == window
+    assert open_bundle(bundle).method.nnunet.window == window
     predict = ["predict", str(discs / "A_001"), "-o", str(tmp_path / "out"), "--model", str(bundle)]
     assert main([*predict, "--device", "cpu"]) == 0
-    assert json.loads((tmp_path / "out/A_001/prediction.json").read_text())["refiner"] is True
+    assert "then nnunet" in json.loads((tmp_path / "out/A_001/prediction.json").read_text())["method"]

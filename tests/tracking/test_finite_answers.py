@@ -15,10 +15,10 @@ from cinetrack.bundle.checksum import sha256_of
 from cinetrack.bundle.safe_weights import load_weights
 from cinetrack.cli.main import main
 from cinetrack.errors import BundleError
-from cinetrack.refinement import Refiner
-from cinetrack.tracking import PointPrompt
+from cinetrack.refinement.refiner import Refiner
+from cinetrack.tracking import Chain, PointPrompt
+from cinetrack.tracking.evidence.sam2.source import Sam2Source
 from cinetrack.tracking.finite import finite_answer
-from cinetrack.tracking.sam2.tracker import Sam2Tracker
 
 CPU = torch.device("cpu")
 RESOURCES = Path(__file__).resolve().parents[2] / "resources"
@@ -26,8 +26,8 @@ MINI = RESOURCES / "training" / "sam2-mini"
 NAN = float("nan")
 
 
-def loaded(folder: Path, dtype: torch.dtype) -> Sam2Tracker:
-    return Sam2Tracker.load("tracker.yaml", folder / "tracker.pt", folder, CPU, dtype)
+def loaded(folder: Path, dtype: torch.dtype) -> Chain:
+    return Chain("sam2", (Sam2Source.load("tracker.yaml", folder / "tracker.pt", folder, CPU, dtype),))
 
 
 @pytest.fixture(scope="module")
@@ -64,7 +64,7 @@ def test_an_answer_that_stays_none_names_the_weights(half, values):
 def test_sam2_beyond_float16_tracks_as_in_float32(beyond_half, drifting_series, caplog):
     frames, masks = drifting_series
     in_half, in_float32 = (loaded(beyond_half, dtype) for dtype in (torch.float16, torch.float32))
-    ours, reference = (tracker.start(frames[0], masks[0]) for tracker in (in_half, in_float32))
+    ours, reference = (chain.start(frames[0], masks[0]) for chain in (in_half, in_float32))
     for frame in frames[1:4]:
         found, expected = ours.step(frame), reference.step(frame)
         np.testing.assert_allclose(found.logits, expected.logits, rtol=1e-3, atol=1e-2)
@@ -86,21 +86,21 @@ def test_sam2_beyond_float16_tracks_as_in_float32(beyond_half, drifting_series, 
 )
 def test_sam2_whose_numbers_are_none_is_an_error_on_the_frame_where_they_appear(part, dtype, drifting_series):
     frames, masks = drifting_series
-    tracker = loaded(MINI, dtype)
-    session = tracker.start(frames[0], masks[0])
+    chain = loaded(MINI, dtype)
+    session = chain.start(frames[0], masks[0])
     session.step(frames[1])
-    tracker.network.get_parameter(part).data.fill_(NAN)
+    chain.sources[0].network.get_parameter(part).data.fill_(NAN)
     with pytest.raises(BundleError, match=rf"^{MINI / 'tracker.pt'}: expected finite numbers from the SAM2 tracker"):
         session.step(frames[2])
 
 
 def test_a_prompt_that_leads_to_no_numbers_is_an_error(drifting_series):
     frames, masks = drifting_series
-    tracker = loaded(MINI, torch.float32)
-    session = tracker.start(frames[0], masks[0])
-    tracker.network.get_parameter("memory_encoder.out_proj.weight").data.fill_(NAN)
+    chain = loaded(MINI, torch.float32)
+    session = chain.start(frames[0], masks[0])
+    chain.sources[0].network.get_parameter("memory_encoder.out_proj.weight").data.fill_(NAN)
     for prompt in (
-        lambda: tracker.start(frames[0], masks[0]),
+        lambda: chain.start(frames[0], masks[0]),
         lambda: session.add_target(PointPrompt(((9, 9),), (True,))),
     ):
         with pytest.raises(BundleError, match="expected finite numbers from the SAM2 tracker"):

@@ -144,7 +144,9 @@ def test_a_strangers_source_counts_beside_the_others(strangers, tmp_path):
 
 
 def test_its_settings_are_checked_and_unknown_kinds_answered_with_the_known_ones(strangers, tmp_path):
-    with pytest.raises(BundleError, match=r"sources\[0\].level: expected a number, 0 or more \(grey values\), found -1"):
+    with pytest.raises(
+        BundleError, match=r"sources\[0\].level: expected a number, 0 or more \(grey values\), found -1"
+    ):
         open_bundle(write(tmp_path / "low", sources=[{"kind": "bright", "level": -1}]))
     with pytest.raises(BundleError, match="expected one of .*outline.*bright.*, found 'dark'"):
         open_bundle(write(tmp_path / "dark", sources=[{"kind": "dark"}]))

@@ -32,6 +32,10 @@ class FillHoles:
 
     name = "hole filling"
 
+    def found(self, mask: np.ndarray) -> np.ndarray:
+        """The mask, its holes filled."""
+        return fill_holes(mask)
+
     def start(self, frame: np.ndarray, mask: np.ndarray, spacing_mm: Spacing) -> TargetMasks:
         """Begin with a prompted frame."""
         return self

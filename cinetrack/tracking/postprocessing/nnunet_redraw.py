@@ -36,6 +36,10 @@ class NnunetRedraw:
     def __init__(self, refiner: Refiner) -> None:
         self._refiner = refiner
 
+    def found(self, mask: np.ndarray) -> np.ndarray:
+        """The mask as it is: the network redraws what was tracked, not what was just pointed out."""
+        return mask
+
     def start(self, frame: np.ndarray, mask: np.ndarray, spacing_mm: Spacing) -> TargetMasks:
         """Begin with a prompted frame: it fills the window of frames until there are more."""
         return self._refiner.start(frame, mask, spacing_mm)

@@ -25,5 +25,11 @@ class PostProcessing(Protocol):
     @property
     def name(self) -> str: ...
 
+    def found(self, mask: np.ndarray) -> np.ndarray:
+        """The (H, W) bool mask of a frame that was prompted with a box or clicks, in place of what a source made of it.
+
+        A mask that was given is not touched.
+        """
+
     def start(self, frame: np.ndarray, mask: np.ndarray, spacing_mm: Spacing) -> TargetMasks:
         """Begin with a prompted (H, W) frame and its (H, W) bool mask, which stays as it is."""

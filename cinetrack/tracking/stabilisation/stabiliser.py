@@ -23,7 +23,10 @@ from cinetrack.tracking.prompts import BoxPrompt, MaskPrompt, PointPrompt, Promp
 from cinetrack.tracking.stabilisation.flow_choice import ChosenFlow
 from cinetrack.tracking.stabilisation.optical_flow import FLOWS, FlowSearch, sampled
 from cinetrack.tracking.stabilisation.warping import stabilised_frame, stabilised_mask, stabilised_reader
-from cinetrack.tracking.view import View
+from cinetrack.tracking.stage_clock import StageClock
+from cinetrack.tracking.view import Box, View
+
+STAGE = "stabilisation"  # its name among the seconds of a session
 
 
 @dataclass(frozen=True, eq=False)
@@ -83,15 +86,16 @@ class Stabiliser(Settings):
         "most as they did when it was outlined",
     )
 
-    def start(self, frame: np.ndarray) -> Stabilisation:
-        """Begin a sequence with its (H, W) first frame."""
-        return _Registered([FlowSearch(frame, FLOWS[name]) for name in self.flows])
+    def start(self, frame: np.ndarray, clock: StageClock) -> Stabilisation:
+        """Begin a sequence with its (H, W) first frame. Frames are warped when a source looks at them; `clock` counts that
+        as this stage's time."""
+        return _Registered([FlowSearch(frame, FLOWS[name]) for name in self.flows], clock)
 
 
 class Unstabilised:
     """Leaves frames as they are."""
 
-    def start(self, frame: np.ndarray) -> Stabilisation:
+    def start(self, frame: np.ndarray, clock: StageClock) -> Stabilisation:
         """Begin a sequence with its (H, W) first frame."""
         return _AsItIs()
 
@@ -127,8 +131,8 @@ class _Itself:
 
 
 class _Registered:
-    def __init__(self, searches: Sequence[FlowSearch]) -> None:
-        self._searches = searches
+    def __init__(self, searches: Sequence[FlowSearch], clock: StageClock) -> None:
+        self._searches, self._clock = searches, clock
 
     def take(self, frame: np.ndarray, index: int) -> Latest:
         return Latest(frame, index, self._searches[0].prepared(frame))
@@ -137,13 +141,14 @@ class _Registered:
         for reference in known:
             if isinstance(reference, _Outlined) and reference.is_on(latest):
                 return reference
-        return _Outlined(self._searches, latest)
+        return _Outlined(self._searches, latest, self._clock)
 
 
 class _Outlined:
     """A frame on which a target was outlined, and the flow that leads from the latest frame to it."""
 
-    def __init__(self, searches: Sequence[FlowSearch], latest: Latest) -> None:
+    def __init__(self, searches: Sequence[FlowSearch], latest: Latest, clock: StageClock) -> None:
+        self._clock = clock
         self._search = searches[0]  # any of them knows the pixel grid
         self._choice = ChosenFlow(searches, latest.prepared)
         self._shape = latest.frame.shape
@@ -156,7 +161,12 @@ class _Outlined:
     def step(self, latest: Latest) -> None:
         self._choice.step(latest.prepared)
         flow = self._flow()
-        read = stabilised_reader(latest.frame, lambda box: self._search.on_latest(flow, box))
+        warped = stabilised_reader(latest.frame, lambda box: self._search.on_latest(flow, box))
+
+        def read(box: Box) -> np.ndarray:
+            with self._clock.stage(STAGE):
+                return warped(box)
+
         self.view = View(latest.index, self._shape, read)
 
     def watch(self, mask: np.ndarray) -> None:

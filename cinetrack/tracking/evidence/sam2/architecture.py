@@ -126,8 +126,9 @@ def build_network(config: str, folder: Path, weights: Mapping[str, Any] | None =
         try:
             network = instantiate(model, _recursive_=True)
         except Exception as error:  # hydra wraps whatever a constructor raises
-            reason = f"{folder / config}: expected a SAM2 configuration, found one that fails: {error}"
-            raise BundleError(limit.refusal or reason) from None
+            reason = " ".join(str(error).split())[:300]
+            refusal = f"{folder / config}: expected a SAM2 configuration, found one that fails: {reason}"
+            raise BundleError(limit.refusal or refusal) from None
     for module in network.modules():
         # Filled on "cuda" whenever a GPU is visible, even for a model that will run on the CPU.
         if isinstance(module, PositionEmbeddingSine):
