@@ -87,8 +87,10 @@ class Stabiliser(Settings):
     )
 
     def start(self, frame: np.ndarray, clock: StageClock) -> Stabilisation:
-        """Begin a sequence with its (H, W) first frame. Frames are warped when a source looks at them; `clock` counts that
-        as this stage's time."""
+        """Begin a sequence with its (H, W) first frame.
+
+        Frames are warped when a source looks at them; `clock` counts that as this stage's time.
+        """
         return _Registered([FlowSearch(frame, FLOWS[name]) for name in self.flows], clock)
 
 
