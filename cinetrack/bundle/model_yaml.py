@@ -98,7 +98,8 @@ def _with_references(path: Path, node: Any, document: dict[Any, Any]) -> Any:
         return [_with_references(path, value, document) for value in node]
     if not (isinstance(node, str) and "${" in node):
         return node
-    match, found = _REFERENCE.fullmatch(node), document
+    match = _REFERENCE.fullmatch(node)
+    found: Any = document
     for key in match[1].split(".") if match else ():
         found = found.get(key) if isinstance(found, dict) else None
     if found is None or isinstance(found, (dict, list)) or (isinstance(found, str) and "${" in found) or not match:
