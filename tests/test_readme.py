@@ -25,7 +25,7 @@ def test_the_python_examples_run_in_order(moving_disc, monkeypatch):
     names = {"frame": frames[0], "next_frame": frames[1], "mask": masks[0], "other_mask": masks[3]}
     for block in blocks("python"):
         exec(compile(block, "README.md", "exec"), names)
-    assert names["result"].mask.shape == frames[0].shape and len(names["session"].results) == 3
+    assert names["result"].mask.shape == frames[0].shape and len(names["session"].results) == 2
 
 
 @pytest.mark.parametrize("bundle", ["default", "registration", "static"])

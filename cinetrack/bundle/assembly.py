@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from cinetrack.bundle.checksum import sha256_of
-from cinetrack.bundle.lookup import bundled, shipped_names
+from cinetrack.bundle.lookup import bundled, find_bundle, shipped_names
 from cinetrack.bundle.manifest import (
     MANIFEST_NAME,
     WEIGHTLESS,
@@ -100,10 +100,14 @@ def create_bundle(
 
 
 def check_bundle(folder: Path) -> Bundle:
-    """Open a bundle and run all it holds on a few small frames. Raises BundleError where that cannot be done."""
+    """Open a bundle, by folder or shipped name, and run all it holds on a few small frames.
+
+    Raises:
+        BundleError: it cannot be opened or run.
+    """
     from cinetrack.bundle.trial_run import try_bundle  # which needs the pipeline, and that needs bundles
 
-    bundle = open_bundle(folder)
+    bundle = find_bundle(folder)
     try_bundle(bundle)
     return bundle
 

@@ -240,7 +240,7 @@ def _split(args: argparse.Namespace) -> int:
 def _prepare(args: argparse.Namespace) -> int:
     from cinetrack.refiner_training.dataset_folders import dataset_folders
     from cinetrack.refiner_training.mask_sources import check_stabilised, mask_sources
-    from cinetrack.refiner_training.patient_folds import deal_patients, read_folds, strata_of
+    from cinetrack.refiner_training.patient_folds import Folds, deal_patients, read_folds, strata_of
     from cinetrack.refiner_training.preparation import jobs_of, prepare
     from cinetrack.refiner_training.raw_dataset import (
         MaskSettings,
@@ -261,7 +261,7 @@ def _prepare(args: argparse.Namespace) -> int:
     if args.fold_tracker and args.folds is None:
         raise InputError("--fold-model: expected --folds-file, by which the trackers were trained, found none")
     patients = {case.patient_id for case in cases}
-    folds = read_folds(args.folds, patients) if args.folds else []
+    folds: Folds = read_folds(args.folds, patients) if args.folds else ()
     sources = mask_sources(args.tracker, args.fold_tracker, len(folds))
     if masks.region_px is not None:
         check_stabilised(sources)

@@ -9,6 +9,7 @@ import torch
 from omegaconf import DictConfig, OmegaConf
 
 from cinetrack.bundle import open_bundle
+from cinetrack.bundle.lookup import bundled, shipped_names
 from cinetrack.errors import InputError
 from cinetrack.finetuning.initial_weights import teach_multimask_tokens, untrained_weights
 from cinetrack.sequence.atomic_write import write_text_atomically
@@ -74,6 +75,8 @@ def starting_point(init: str, config: str | None, seed: int) -> StartingPoint:
             raise InputError("--config: expected an architecture to train from scratch, found none")
         return StartingPoint(name, folder, untrained_weights(name, folder, seed))
     path = Path(init)
+    if not path.exists() and init in shipped_names():
+        path = bundled(init)
     single_mask = False
     if path.is_dir():
         bundle = open_bundle(path)

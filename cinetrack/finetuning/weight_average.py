@@ -11,7 +11,8 @@ from pathlib import Path
 
 import torch
 
-from cinetrack.bundle import open_bundle
+from cinetrack.bundle import find_bundle
+from cinetrack.bundle.lookup import shipped_names
 from cinetrack.bundle.checkpoint_file import save_checkpoint
 from cinetrack.bundle.finite_weights import check_weights
 from cinetrack.bundle.safe_weights import differences
@@ -57,9 +58,9 @@ def average_checkpoints(sources: Sequence[Path], shares: Sequence[float] | None,
 
 
 def _checkpoint(source: Path) -> Path:
-    if not source.is_dir():
+    if not source.is_dir() and str(source) not in shipped_names():
         return source
-    bundle = open_bundle(source)
+    bundle = find_bundle(source)
     if bundle.method.sam2 is None:
         raise InputError(f"{source}: expected a bundle with a SAM2 tracker, found {bundle.method.name}")
     return bundle.folder / bundle.method.sam2.checkpoint

@@ -20,7 +20,7 @@ from pathlib import Path
 
 import numpy as np
 
-from cinetrack.bundle import Bundle, open_bundle
+from cinetrack.bundle import Bundle, find_bundle, open_bundle
 from cinetrack.bundle.checksum import sha256_of
 from cinetrack.errors import InputError
 from cinetrack.evaluation.comparison import Comparison, compare_models
@@ -137,7 +137,7 @@ class TrackerBundles:
 
     def __init__(self, raw: Path, given: Sequence[Path] = ()) -> None:
         self._raw = raw
-        self._found = {bundle.fingerprint: bundle for bundle in map(open_bundle, given)}
+        self._found = {bundle.fingerprint: bundle for bundle in map(find_bundle, given)}
 
     def of(self, validation: Validation) -> Bundle:
         """The bundle that has not seen the validation's patients.

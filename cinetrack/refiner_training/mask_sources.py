@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from cinetrack.bundle import Bundle, open_bundle
+from cinetrack.bundle import Bundle, find_bundle
 from cinetrack.errors import InputError
 from cinetrack.refiner_training.patient_folds import Folds, fold_of
 
@@ -48,12 +48,12 @@ def mask_sources(trackers: Sequence[Path], fold_trackers: Sequence[Path], folds:
         InputError: no bundle, two of one name, or another number of fold trackers than of folds.
         BundleError: a bundle is unusable.
     """
-    sources = [MaskSource(_plain(bundle.name), (bundle,)) for bundle in map(open_bundle, trackers)]
+    sources = [MaskSource(_plain(bundle.name), (bundle,)) for bundle in map(find_bundle, trackers)]
     if fold_trackers:
         if len(fold_trackers) != folds:
             found = len(fold_trackers)
             raise InputError(f"--fold-model: expected one bundle for each of {folds} folds, found {found}")
-        sources.append(MaskSource(OUT_OF_FOLD, tuple(map(open_bundle, fold_trackers))))
+        sources.append(MaskSource(OUT_OF_FOLD, tuple(map(find_bundle, fold_trackers))))
     if not sources:
         raise InputError("--model: expected at least one bundle, found none")
     names = [source.name for source in sources]

@@ -9,7 +9,9 @@ from pathlib import Path
 import pytest
 
 from cinetrack.bundle.lookup import SHIPPED_FOLDER, bundle_folder, bundled, find_bundle, shipped_names
+from cinetrack.cli.main import main
 from cinetrack.errors import BundleError
+from cinetrack.refiner_training.mask_sources import mask_sources
 
 
 @pytest.mark.parametrize("name", ["default", "registration", "static"])
@@ -51,3 +53,22 @@ def test_a_missing_folder_is_named_as_a_folder(tmp_path):
     missing = tmp_path / "models" / "mine"
     with pytest.raises(BundleError, match=f"{os.fspath(missing)}/bundle.json: expected a model bundle's manifest"):
         find_bundle(missing)
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        "bundle check static",
+        "bundle create --tracker default -o made",
+        "average default default -o mean.pt",
+    ],
+)
+def test_commands_that_take_a_bundle_take_a_shipped_name(words, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert main(words.split()) == 0
+
+
+def test_a_refiner_is_prepared_with_a_shipped_models_masks():
+    registration, default = mask_sources([Path("registration"), Path("default")], [], 5)
+    assert registration.bundles[0].folder == bundled("registration")
+    assert default.bundles[0].folder == bundled("default")

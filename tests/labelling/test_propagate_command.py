@@ -106,7 +106,7 @@ def test_others_hidden_files_and_folders_stay_and_the_store_is_only_read(tmp_pat
     (out / "A_001/.DS_Store").touch()
     shutil.rmtree(store / ".incoming")
     before = sorted(store.rglob("*"))
-    arguments = (dataset, "-o", out, "--bundle", REPOSITORY / "resources" / "static")
+    arguments = (dataset, "-o", out, "--model", REPOSITORY / "resources" / "static")
     code, _, stderr = finish(command(*arguments, "--store", store))
     assert code == 0, stderr
     names = [".DS_Store", ".ipynb_checkpoints", "masks.mha", "meta.json", "scores.json"]
@@ -165,7 +165,7 @@ def test_what_others_keep_in_a_sequences_folder_stays(tmp_path, dataset, store):
     left = out / "A_001" / ".masks.0123abcd.cinetrack-draft.mha"
     left.write_text("a killed process's")
     code, _, stderr = finish(
-        command(dataset, "--store", store, "-o", out, "--bundle", REPOSITORY / "resources" / "static")
+        command(dataset, "--store", store, "-o", out, "--model", REPOSITORY / "resources" / "static")
     )
     assert code == 0, stderr
     theirs = [".DS_Store", ".ipynb_checkpoints", ".masks.mha", ".nfs000000012"]
@@ -182,6 +182,7 @@ def test_what_others_keep_in_a_sequences_folder_stays(tmp_path, dataset, store):
     ],
 )
 def test_bad_arguments_are_one_line_and_exit_code_2(tmp_path, dataset, arguments, message):
+    (tmp_path / "s").mkdir()
     filled = [str(tmp_path / "s") if a == "s" else a.format(dataset=dataset) for a in arguments]
     code, _, stderr = finish(command(*filled, "-o", tmp_path / "out"))
     assert code == 2 and message in stderr and "Traceback" not in stderr

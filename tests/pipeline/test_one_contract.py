@@ -49,7 +49,7 @@ def test_session_case_predict_and_propagate_give_the_same_masks(bundle, dataset,
     assert list(record["seconds"]["stages"]) == list(session.seconds)
 
     submit(tmp_path / "store", "A_001", case.first_mask, len(frames))
-    words = [dataset, "--store", tmp_path / "store", "-o", tmp_path / "pseudo", "--bundle", bundle, "--device", "cpu"]
+    words = [dataset, "--store", tmp_path / "store", "-o", tmp_path / "pseudo", "--model", bundle, "--device", "cpu"]
     assert main(["propagate", *map(str, words)]) == 0
     propagated, _ = read_series(tmp_path / "pseudo/A_001/masks.mha")
     np.testing.assert_array_equal(streamed, propagated == 1)

@@ -25,7 +25,7 @@ from cinetrack.tracking.postprocessing.nnunet_redraw import NnunetRedrawSettings
 def refined_bundle(model_folder, tmp_path_factory) -> Path:
     folder = tmp_path_factory.mktemp("bundles") / "refined"
     create = ["bundle", "create", "--tracker", "registration", "--refiner", str(model_folder), "-o", str(folder)]
-    assert main([*create, "--folds", "0,1", "--tile-step-size", "0.5", "--no-mirroring"]) == 0
+    assert main([*create, "--folds", "0,1", "--tile-step-size", "0.5", "--mirroring", "off"]) == 0
     return folder
 
 

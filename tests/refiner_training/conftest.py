@@ -36,8 +36,8 @@ def planned(prepared) -> DatasetFolders:
 @pytest.fixture(scope="session")
 def trained(planned) -> DatasetFolders:
     """The same, folds 0 and 1 trained for a moment."""
-    train(planned.raw_root, "--fold", "0")
-    train(planned.raw_root, "--fold", "1")
+    train(planned.raw_root, "--folds", "0")
+    train(planned.raw_root, "--folds", "1")
     return planned
 
 
@@ -45,6 +45,6 @@ def trained(planned) -> DatasetFolders:
 def bundle(trained, tmp_path_factory) -> Path:
     """Registration with both folds."""
     folder = tmp_path_factory.mktemp("bundles") / "refined"
-    options = ["--tracker", str(RESOURCES / "registration"), "--fold", "0", "1", "--tile-step-size", "0.25"]
+    options = ["--tracker", str(RESOURCES / "registration"), "--folds", "0", "1", "--tile-step-size", "0.25"]
     assert main(["refiner", "bundle", str(trained.raw_root), *options, "-o", str(folder)]) == 0
     return folder

@@ -57,12 +57,12 @@ def plan(raw: Path, *options: str) -> None:
     """`cinetrack refiner plan` with a tiny network."""
     size = ["--small", "--features", "4", "8", "8", "--patch-size", "32", "--batch-size", "2"]
     with pools_of_threads():
-        assert main(["refiner", "plan", str(raw), *size, "--num-processes", "1", *options]) == 0
+        assert main(["refiner", "plan", str(raw), *size, "--workers", "1", *options]) == 0
 
 
 def train(raw: Path, *options: str) -> None:
     """`cinetrack refiner train` for a few batches on the CPU."""
-    length = ["--epochs", "2", "--iterations", "2", "--validation-iterations", "1", "--num-processes", "0"]
+    length = ["--epochs", "2", "--iterations", "2", "--validation-iterations", "1", "--workers", "0"]
     assert main(["refiner", "train", str(raw), "--device", "cpu", *length, *options]) == 0
 
 

@@ -59,7 +59,16 @@ def test_each_fold_is_judged_on_the_patients_it_holds_out_and_no_other(validated
 
 
 def test_predictions_are_those_of_a_bundle_of_the_folds_model(validated, trained, discs, tmp_path):
-    options = ["--tracker", str(RESOURCES / "registration"), "--fold", "1", "--tile-step-size", "0.5", "--no-mirroring"]
+    options = [
+        "--tracker",
+        str(RESOURCES / "registration"),
+        "--folds",
+        "1",
+        "--tile-step-size",
+        "0.5",
+        "--mirroring",
+        "off",
+    ]
     assert main(["refiner", "bundle", str(trained.raw_root), *options, "-o", str(tmp_path / "bundle")]) == 0
     refined, alone = (
         load_model(open_bundle(path), "cpu") for path in (tmp_path / "bundle", RESOURCES / "registration")
@@ -108,8 +117,8 @@ def test_without_options_it_judges_the_bundle_that_is_made_without_options(train
         raise InputError("noted")
 
     monkeypatch.setattr(trained_model, "create_bundle", note)
-    assert crossvalidate(trained, discs, tmp_path / "cv", "--fold", "1", "--tracker", "static") == 2
-    options = ["--tracker", str(RESOURCES / "static"), "--fold", "1", "-o", str(tmp_path / "bundle")]
+    assert crossvalidate(trained, discs, tmp_path / "cv", "--folds", "1", "--tracker", "static") == 2
+    options = ["--tracker", str(RESOURCES / "static"), "--folds", "1", "-o", str(tmp_path / "bundle")]
     assert main(["refiner", "bundle", str(trained.raw_root), *options]) == 2
     judged, bundled = made
     assert judged == bundled == {"outline_weight": None, "refiner": NnunetRedrawSettings(folds=(1,))}
@@ -122,7 +131,7 @@ def test_a_trackers_bundle_that_has_moved_is_asked_for(trained, discs, tmp_path,
         record = json.loads(path.read_text())
         path.write_text(json.dumps({**record, "bundle_folder": str(tmp_path / "gone")}))
     places = ["--preprocessed", str(trained.preprocessed_root), "--results", str(trained.results_root)]
-    options = ["--fold", "0", "--tracker", "static", "--tile-step-size", "1", "--mirroring", "off"]
+    options = ["--folds", "0", "--tracker", "static", "--tile-step-size", "1", "--mirroring", "off"]
     command = ["refiner", "crossvalidate", str(raw), "--data", str(discs), "-o", str(tmp_path / "cv"), *places]
     assert main([*command, *options, "--device", "cpu"]) == 2
     assert "expected the bundle static with which static was prepared" in capsys.readouterr().err
@@ -134,7 +143,7 @@ def test_finished_cases_are_not_predicted_again_but_another_checkpoint_is_refuse
     validated, trained, discs, monkeypatch, capsys
 ):
     monkeypatch.setattr("cinetrack.runs.prediction.track_whole", lambda *_: pytest.fail("again"))
-    options = ["--tile-step-size", "0.5", "--mirroring", "off", "--fold", "0", "--tracker", "static"]
+    options = ["--tile-step-size", "0.5", "--mirroring", "off", "--folds", "0", "--tracker", "static"]
     assert crossvalidate(trained, discs, validated, *options) == 0
     monkeypatch.setattr("cinetrack.refiner_training.cross_validation.sha256_of", lambda path: "retrained")
     assert crossvalidate(trained, discs, validated, *options) == 2
@@ -178,7 +187,7 @@ def test_a_refiner_that_does_not_help_is_not_chosen():
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (["--fold", "3"], "expected trained folds (0, 1), found 3"),
+        (["--folds", "3"], "expected trained folds (0, 1), found 3"),
         (["--tracker", "sam2"], "names of registration, static, found sam2"),
         (["--tile-step-size", "0"], "tile_step_size: expected a number, above 0 and at most 1 (patches), found 0"),
     ],

@@ -21,7 +21,7 @@ from cinetrack.refiner_training.planning import SMALL_PLANS
 from cinetrack.refiner_training.stored_properties import check_properties
 from cinetrack.refiner_training.training_run import model_folder
 
-LENGTH = ("--epochs", "2", "--iterations", "2", "--validation-iterations", "1", "--num-processes", "0")
+LENGTH = ("--epochs", "2", "--iterations", "2", "--validation-iterations", "1", "--workers", "0")
 
 
 class Planted:
@@ -35,7 +35,7 @@ class Planted:
 
 
 def train(folders: DatasetFolders, results: Path, *options: str) -> int:
-    words = [str(folders.raw_root), "--device", "cpu", "--fold", "0", "--results", str(results), *LENGTH, *options]
+    words = [str(folders.raw_root), "--device", "cpu", "--folds", "0", "--results", str(results), *LENGTH, *options]
     return main(["refiner", "train", *words])
 
 

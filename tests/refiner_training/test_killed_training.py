@@ -17,8 +17,8 @@ ROOT = Path(__file__).resolve().parents[2]
 @pytest.mark.slow
 @pytest.mark.parametrize(("folds", "processes"), [(["0"], 2), (["0", "1", "--at-once", "2"], 6)])
 def test_a_killed_training_leaves_no_process(planned, tmp_path, folds, processes):
-    length = ["--epochs", "500", "--iterations", "5", "--validation-iterations", "1", "--num-processes", "1"]
-    options = ["--device", "cpu", *length, "--results", str(tmp_path), "--fold", *folds]
+    length = ["--epochs", "500", "--iterations", "5", "--validation-iterations", "1", "--workers", "1"]
+    options = ["--device", "cpu", *length, "--results", str(tmp_path), "--folds", *folds]
     command = [sys.executable, "-m", "cinetrack", "refiner", "train", str(planned.raw_root), *options]
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
     training = subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True)

@@ -102,7 +102,7 @@ def test_the_plain_planner_gives_the_papers_network_on_images_of_its_size(tmp_pa
     raw = tmp_path / "nnUNet_raw"
     assert main([*prepare, "-o", str(raw)]) == 0
     with pools_of_threads():
-        assert main(["refiner", "plan", str(raw), "--num-processes", "1"]) == 0
+        assert main(["refiner", "plan", str(raw), "--workers", "1"]) == 0
     assert "patch 384 x 384, batch 2, features 32 64 128 256 512 512 512" in capsys.readouterr().out
     configuration = PlansManager(plans_of(dataset_folders(raw), PAPER_PLANS)).get_configuration("2d")
     architecture = configuration.configuration["architecture"]
@@ -143,7 +143,7 @@ def test_the_default_small_network_weighs_less_than_15_mb(planned):
         (["--small", "--features", "8"], "--features: expected 3 or more"),
         (["--small", "--features", "8", "16", "--patch-size", "64"], "positive numbers, one a stage, found 8 16"),
         (["--patch-size", "64"], "expected with --small only"),
-        (["--num-processes", "0"], "--workers: expected 1 or more"),
+        (["--workers", "0"], "--workers: expected 1 or more"),
         (["--batch-size", "1"], "--batch-size: expected 2 or more"),
     ],
 )

@@ -168,12 +168,12 @@ def test_a_patients_masks_come_from_the_tracker_that_did_not_see_the_patient(dis
     assert main(["refiner", "split", "--data", str(discs), "-o", str(folds)]) == 0
     # Trackers of two kinds, so that it shows whose mask it is.
     bundles = [create_bundle(tmp_path / f"fold{n}", "registration" if n % 2 else "static").folder for n in range(5)]
-    chosen = [word for folder in bundles for word in ("--fold-tracker", str(folder))]
+    chosen = [word for folder in bundles for word in ("--fold-model", str(folder))]
     assert prepare(discs, tmp_path / "raw", *chosen, tracker="") == 2
     assert "--fold-model: expected --folds-file" in capsys.readouterr().err
-    assert prepare(discs, tmp_path / "raw", *chosen[2:], "--folds", str(folds), tracker="") == 2
+    assert prepare(discs, tmp_path / "raw", *chosen[2:], "--folds-file", str(folds), tracker="") == 2
     assert "one bundle for each of 5 folds, found 4" in capsys.readouterr().err
-    assert prepare(discs, tmp_path / "raw", *chosen, "--folds", str(folds), tracker="") == 0
+    assert prepare(discs, tmp_path / "raw", *chosen, "--folds-file", str(folds), tracker="") == 0
     raw = tmp_path / "raw/Dataset501_Refiner"
     for number, held_out in enumerate(json.loads(folds.read_text())["held_out"]):
         for patient in held_out:

@@ -47,14 +47,14 @@ def in_region(discs, tmp_path_factory) -> DatasetFolders:
     raw = tmp_path_factory.mktemp("in_region") / "nnUNet_raw"
     assert prepare(discs, raw, *REGISTRATION, "--region", "64") == 0
     plan(raw)
-    train(raw, "--fold", "0", "--epochs", "1")
+    train(raw, "--folds", "0", "--epochs", "1")
     return dataset_folders(raw)
 
 
 @pytest.fixture(scope="module")
 def source_bundle(in_region, tmp_path_factory) -> Path:
     folder = tmp_path_factory.mktemp("bundles") / "with_source"
-    options = ["--fold", "0", "--tile-step-size", "0.5", "--no-mirroring", "--outline-weight", "2"]
+    options = ["--folds", "0", "--tile-step-size", "0.5", "--mirroring", "off", "--outline-weight", "2"]
     raw = str(in_region.raw_root)
     assert main(["refiner", "bundle", raw, *REGISTRATION, *options, "-o", str(folder)]) == 0
     return folder
@@ -115,14 +115,14 @@ def test_it_cannot_be_bundled_for_what_it_was_not_taught(source_bundle, tmp_path
 
 
 def test_it_cannot_be_bundled_with_frames_as_they_are(in_region, tmp_path, capsys):
-    command = ["refiner", "bundle", str(in_region.raw_root), *STATIC, "--fold", "0", "-o", str(tmp_path / "b")]
+    command = ["refiner", "bundle", str(in_region.raw_root), *STATIC, "--folds", "0", "-o", str(tmp_path / "b")]
     assert main(command) == 2
     assert "expected nnunet with stabilisation only" in capsys.readouterr().err and not (tmp_path / "b").exists()
 
 
 def test_cross_validation_runs_it_as_a_source(in_region, source_bundle, discs, tmp_path):
     raw = str(in_region.raw_root)
-    options = ["--fold", "0", "--tile-step-size", "0.5", "--mirroring", "off", "--outline-weight", "none", "2"]
+    options = ["--folds", "0", "--tile-step-size", "0.5", "--mirroring", "off", "--outline-weight", "none", "2"]
     command = ["refiner", "crossvalidate", raw, "--data", str(discs), "--device", "cpu", *options]
     assert main([*command, "--workers", "1", "-o", str(tmp_path)]) == 0
     ranking = json.loads((tmp_path / "crossvalidation.json").read_text())
@@ -152,7 +152,7 @@ def test_an_outline_weight_needs_a_refiner_with_a_region(trained, discs, tmp_pat
     assert wanted in capsys.readouterr().err
     assert main([*command, "--outline-weight", "heavy"]) == 2
     assert "--outline-weight: expected a number or none, found heavy" in capsys.readouterr().err
-    bundle = ["refiner", "bundle", raw, *REGISTRATION, "--fold", "0", "--outline-weight", "2"]
+    bundle = ["refiner", "bundle", raw, *REGISTRATION, "--folds", "0", "--outline-weight", "2"]
     assert main([*bundle, "-o", str(tmp_path / "b")]) == 2
     assert wanted in capsys.readouterr().err
 
@@ -190,6 +190,6 @@ def test_of_the_folds_trackers_each_must_stabilise(discs, tmp_path, capsys):
     folds = tmp_path / "folds.json"
     assert main(["refiner", "split", "--data", str(discs), "-o", str(folds)]) == 0
     trackers = [str(RESOURCES / name) for name in ("registration",) * 4 + ("static",)]
-    chosen = [word for folder in trackers for word in ("--fold-tracker", folder)]
+    chosen = [word for folder in trackers for word in ("--fold-model", folder)]
     assert prepare(discs, tmp_path / "raw", *chosen, "--folds", str(folds), "--region", "64") == 2
     assert "expected trackers that stabilise frames, found" in capsys.readouterr().err

@@ -79,9 +79,9 @@ def test_a_bundles_tracker_serves_for_another_bundle(name, tmp_path):
 
 def test_a_fold_that_is_not_trained_cannot_be_bundled(trained, tmp_path, capsys):
     command = ["refiner", "bundle", str(trained.raw_root), "--tracker", "static", "-o", str(tmp_path / "b")]
-    assert main([*command, "--fold", "4"]) == 2
+    assert main([*command, "--folds", "4"]) == 2
     assert "fold_4/checkpoint_final.pth: expected a PyTorch checkpoint, found no such file" in capsys.readouterr().err
-    assert main([*command, "--fold", "0", "--results", str(tmp_path)]) == 2
+    assert main([*command, "--folds", "0", "--results", str(tmp_path)]) == 2
     assert "dataset.json: expected a model of `cinetrack refiner train`" in capsys.readouterr().err
     assert not (tmp_path / "b").exists()
 

@@ -99,7 +99,7 @@ def test_the_defaults_are_the_papers(planned, tmp_path):
 
 def test_training_writes_nnunets_folder_and_a_line_an_epoch(planned, tmp_path, capfd):
     folders = copy_of(planned, tmp_path)
-    train(planned.raw_root, "--fold", "2", "--results", str(folders.results_root))
+    train(planned.raw_root, "--folds", "2", "--results", str(folders.results_root))
     out, err = capfd.readouterr()
     model = model_folder(folders, SMALL_PLANS)
     assert out.splitlines() == [str(model / "fold_2")]
@@ -115,8 +115,8 @@ def test_training_writes_nnunets_folder_and_a_line_an_epoch(planned, tmp_path, c
 @pytest.mark.slow
 def test_a_killed_training_goes_on_from_its_last_checkpoint_with_its_settings(planned, tmp_path):
     folders = copy_of(planned, tmp_path)
-    options = [str(planned.raw_root), "--fold", "0", "--device", "cpu", "--results", str(folders.results_root)]
-    length = ["--epochs", "30", "--iterations", "2", "--validation-iterations", "1", "--num-processes", "0"]
+    options = [str(planned.raw_root), "--folds", "0", "--device", "cpu", "--results", str(folders.results_root)]
+    length = ["--epochs", "30", "--iterations", "2", "--validation-iterations", "1", "--workers", "0"]
     command = [sys.executable, "-m", "cinetrack", "refiner", "train", *options]
     with subprocess.Popen([*command, *length], stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True) as process:
         for line in process.stderr:
@@ -124,7 +124,7 @@ def test_a_killed_training_goes_on_from_its_last_checkpoint_with_its_settings(pl
                 process.kill()
     saved = checkpoint(folders, 0, "latest")["current_epoch"]
     assert 3 <= saved < 30
-    assert main(["refiner", "train", *options, "--num-processes", "0", "--continue", "--epochs", "6"]) == 0
+    assert main(["refiner", "train", *options, "--workers", "0", "--continue", "--epochs", "6"]) == 0
     content = checkpoint(folders, 0)
     assert content["current_epoch"] == 6 and len(content["logging"]["train_losses"]) == 6
     settings = TrainingSettings.load(model_folder(folders, SMALL_PLANS) / "fold_0")
@@ -133,7 +133,7 @@ def test_a_killed_training_goes_on_from_its_last_checkpoint_with_its_settings(pl
 
 def test_a_checkpoint_is_there_whole_or_not_at_all(planned, tmp_path, monkeypatch):
     folders = copy_of(planned, tmp_path)
-    train(planned.raw_root, "--fold", "0", "--results", str(folders.results_root))
+    train(planned.raw_root, "--folds", "0", "--results", str(folders.results_root))
     before = (model_folder(folders, SMALL_PLANS) / "fold_0/checkpoint_best.pth").read_bytes()
 
     def cut_off(content, file):
@@ -142,13 +142,13 @@ def test_a_checkpoint_is_there_whole_or_not_at_all(planned, tmp_path, monkeypatc
 
     monkeypatch.setattr(torch, "save", cut_off)
     with pytest.raises(AssertionError):  # the command's exit code
-        train(planned.raw_root, "--fold", "0", "--results", str(folders.results_root), "--continue", "--epochs", "40")
+        train(planned.raw_root, "--folds", "0", "--results", str(folders.results_root), "--continue", "--epochs", "40")
     assert (model_folder(folders, SMALL_PLANS) / "fold_0/checkpoint_best.pth").read_bytes() == before
 
 
 def test_a_finished_training_is_left_alone_and_goes_on_with_more_epochs(planned, tmp_path):
     folders = copy_of(planned, tmp_path)
-    options = ["--fold", "0", "--results", str(folders.results_root)]
+    options = ["--folds", "0", "--results", str(folders.results_root)]
     train(planned.raw_root, *options)
     final = model_folder(folders, SMALL_PLANS) / "fold_0/checkpoint_final.pth"
     before = final.stat().st_mtime_ns
@@ -161,15 +161,15 @@ def test_a_finished_training_is_left_alone_and_goes_on_with_more_epochs(planned,
 
 def test_a_model_of_every_case(planned, tmp_path):
     folders = copy_of(planned, tmp_path)
-    train(planned.raw_root, "--fold", "all", "--results", str(folders.results_root), "--epochs", "1")
+    train(planned.raw_root, "--folds", "all", "--results", str(folders.results_root), "--epochs", "1")
     assert checkpoint(folders, "all")["init_args"]["fold"] == "all"
 
 
 def test_a_training_starts_from_another_refiners_weights_but_for_the_heads(planned, trained, tmp_path):
     start = model_folder(trained, SMALL_PLANS) / "fold_0" / "checkpoint_final.pth"
     folders = copy_of(planned, tmp_path)
-    still = ["--learning-rate", "1e-12", "--pretrained", str(start), "--results", str(folders.results_root)]
-    train(planned.raw_root, "--fold", "all", *still)
+    still = ["--lr", "1e-12", "--pretrained", str(start), "--results", str(folders.results_root)]
+    train(planned.raw_root, "--folds", "all", *still)
     before, after = (content["network_weights"] for content in (checkpoint(trained, 0), checkpoint(folders, "all")))
     moved = {name for name in before if not torch.allclose(before[name], after[name], atol=1e-8)}
     heads = {name for name in before if ".seg_layers." in name}
@@ -195,7 +195,7 @@ def test_what_a_training_cannot_start_from_is_refused_first(planned, trained, tm
         (other, "0", f"found weights of other shapes: {name} (1,"),
         (good, "1", "has not seen the patients"),
     ):
-        assert main([*options, "--fold", fold, "--pretrained", str(path)]) == 2
+        assert main([*options, "--folds", fold, "--pretrained", str(path)]) == 2
         error = capsys.readouterr().err
         assert str(path) in error or str(path.parent) in error
         assert message in error
@@ -205,7 +205,7 @@ def test_what_a_training_cannot_start_from_is_refused_first(planned, trained, tm
 @pytest.mark.slow
 def test_several_folds_side_by_side_each_in_a_process_of_its_own(planned, tmp_path, capfd):
     folders = copy_of(planned, tmp_path)
-    options = ["--fold", "0", "1", "2", "--at-once", "2", "--results", str(folders.results_root)]
+    options = ["--folds", "0", "1", "2", "--at-once", "2", "--results", str(folders.results_root)]
     train(planned.raw_root, *options)
     out, err = capfd.readouterr()
     assert [Path(line).name for line in out.splitlines()] == ["fold_0", "fold_1", "fold_2"]
@@ -223,8 +223,8 @@ def test_a_fold_that_fails_does_not_stop_the_others(planned, tmp_path, capfd):
     for name in splits[0]["val"]:
         (folder / f"{name}.pkl").unlink()
     places = ["--preprocessed", str(preprocessed), "--results", str(tmp_path / "results")]
-    length = ["--epochs", "1", "--iterations", "1", "--validation-iterations", "1", "--num-processes", "0"]
-    train_both = ["refiner", "train", str(planned.raw_root), "--device", "cpu", "--fold", "0", "1", *length, *places]
+    length = ["--epochs", "1", "--iterations", "1", "--validation-iterations", "1", "--workers", "0"]
+    train_both = ["refiner", "train", str(planned.raw_root), "--device", "cpu", "--folds", "0", "1", *length, *places]
     assert main(train_both) == 1
     assert "error: training failed for fold" in capfd.readouterr().err
 
@@ -246,16 +246,16 @@ def test_a_spawned_process_finds_the_trainer_by_the_environment_alone(planned):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (["--fold", "5"], 'numbers from 0 to 4 or "all", found 5'),
-        (["--fold", "first"], 'numbers or "all", found first'),
-        (["--fold", "0", "0"], "each fold once"),
-        (["--fold", "0", "--epochs", "0"], "--epochs: expected 1 or more"),
-        (["--fold", "0", "--learning-rate", "2"], "--lr: expected a number between 0 and 1"),
-        (["--fold", "0", "--foreground-share", "1.5"], "--foreground-share: expected a share from 0 to 1, found 1.5"),
-        (["--fold", "0", "--gpus", "2"], "--gpus: expected 1 with --device cpu"),
-        (["--fold", "0", "--num-processes", "-1"], "--workers from 0"),
-        (["--fold", "0", "1", "--at-once", "0"], "--at-once: expected 1 or more"),
-        (["--fold", "0", "--plans", "otherPlans"], f"expected plans named {SMALL_PLANS}, found otherPlans"),
+        (["--folds", "5"], 'numbers from 0 to 4 or "all", found 5'),
+        (["--folds", "first"], 'numbers or "all", found first'),
+        (["--folds", "0", "0"], "each fold once"),
+        (["--folds", "0", "--epochs", "0"], "--epochs: expected 1 or more"),
+        (["--folds", "0", "--lr", "2"], "--lr: expected a number between 0 and 1"),
+        (["--folds", "0", "--foreground-share", "1.5"], "--foreground-share: expected a share from 0 to 1, found 1.5"),
+        (["--folds", "0", "--gpus", "2"], "--gpus: expected 1 with --device cpu"),
+        (["--folds", "0", "--workers", "-1"], "--workers from 0"),
+        (["--folds", "0", "1", "--at-once", "0"], "--at-once: expected 1 or more"),
+        (["--folds", "0", "--plans", "otherPlans"], f"expected plans named {SMALL_PLANS}, found otherPlans"),
     ],
 )
 def test_what_cannot_be_trained_is_refused_first(planned, tmp_path, capsys, options, message):
@@ -266,7 +266,7 @@ def test_what_cannot_be_trained_is_refused_first(planned, tmp_path, capsys, opti
 
 
 def test_a_trained_fold_is_not_overwritten(trained, capsys):
-    assert main(["refiner", "train", str(trained.raw_root), "--device", "cpu", "--fold", "0"]) == 2
+    assert main(["refiner", "train", str(trained.raw_root), "--device", "cpu", "--folds", "0"]) == 2
     assert "fold_0: expected no checkpoint, or --continue" in capsys.readouterr().err
 
 

@@ -65,8 +65,8 @@ def test_other_windows_work_from_prepare_to_predict(discs, tmp_path, window):
     options = ["--window", str(window), "--every", "3", "-o", str(raw)]
     assert main(["refiner", "prepare", "--data", str(discs), *tracker, *options]) == 0
     plan(raw)
-    train(raw, "--fold", "0", "--epochs", "1")
-    assert main(["refiner", "bundle", str(raw), *tracker, "--fold", "0", "--no-mirroring", "-o", str(bundle)]) == 0
+    train(raw, "--folds", "0", "--epochs", "1")
+    assert main(["refiner", "bundle", str(raw), *tracker, "--folds", "0", "--mirroring", "off", "-o", str(bundle)]) == 0
     assert open_bundle(bundle).method.nnunet.window == window
     predict = ["predict", str(discs / "A_001"), "-o", str(tmp_path / "out"), "--model", str(bundle)]
     assert main([*predict, "--device", "cpu"]) == 0
