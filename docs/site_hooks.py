@@ -1,4 +1,5 @@
-"""What the documentation's site adds to the pages in this folder: its navigation, and the reference of the commands.
+"""What the documentation's site adds to the pages in this folder: its navigation, and the references of the
+commands and of a bundle's settings.
 
 MkDocs calls these functions (see `hooks` in mkdocs.yml). A page that is put into a folder is in the navigation by that;
 a section's pages stand in the order in which its index.md links to them, and what it does not name comes last.
@@ -22,6 +23,7 @@ SECTIONS = {
     "Reference": "reference",
 }
 COMMANDS_PAGE = "reference/commands.md"
+SETTINGS_PAGE = "reference/bundle-settings.md"
 
 
 def on_config(config: Any) -> Any:
@@ -31,10 +33,11 @@ def on_config(config: Any) -> Any:
 
 
 def on_files(files: Any, config: Any) -> Any:
-    """Add the page of commands."""
+    """Add the pages of commands and of settings."""
     from mkdocs.structure.files import File
 
-    files.append(File.generated(config, COMMANDS_PAGE, content=commands_page()))
+    for page, made in ((COMMANDS_PAGE, commands_page), (SETTINGS_PAGE, settings_page)):
+        files.append(File.generated(config, page, content=made()))
     return files
 
 
@@ -43,7 +46,7 @@ def pages_of(folder: str) -> list[str]:
     index = (DOCS / folder / "index.md").read_text(encoding="utf-8")
     named = list(dict.fromkeys(re.findall(r"\]\(([\w-]+\.md)\)", index)))
     there = {path.name for path in (DOCS / folder).glob("*.md")} | {
-        Path(page).name for page in [COMMANDS_PAGE] if Path(page).parent.name == folder
+        Path(page).name for page in (COMMANDS_PAGE, SETTINGS_PAGE) if Path(page).parent.name == folder
     }
     ordered = [name for name in named if name in there]
     rest = sorted(there - {*ordered, "index.md"})
@@ -69,6 +72,34 @@ def commands_page() -> str:
             if action:
                 lines += [f"### cinetrack {name} {action}", "", sentence(helps(command).get(action, "")), ""]
             lines += [*usage(leaf), "", *arguments_table(leaf), ""]
+    return "\n".join(lines)
+
+
+def settings_page() -> str:
+    """The settings in a `bundle.json`, stage by stage, as Markdown, from their declarations."""
+    from cinetrack.tracking.kinds import postprocessing_kinds, source_kinds
+    from cinetrack.tracking.stabilisation import Stabiliser
+
+    lines = [
+        "# Settings of a bundle",
+        "",
+        "What the stages in a `bundle.json` may hold, made from the declarations that the program reads it by. The",
+        "file as a whole is described under [file formats](file-formats.md), and why there are these settings and no",
+        "others under [settings that stay](../explanation/settings-that-stay.md).",
+        "",
+        "## stabilisation",
+        "",
+        sentence(Stabiliser.__doc__ or ""),
+        "",
+        Stabiliser.table(),
+        "",
+    ]
+    for title, kinds in (("sources", source_kinds()), ("postprocessing", postprocessing_kinds())):
+        lines += [f"## {title}", ""]
+        for kind, settings in kinds.items():
+            lines += [f"### {kind}, in {title}", "", sentence(settings.__doc__ or ""), ""]
+            if len(settings.table().splitlines()) > 2:
+                lines += [settings.table(), ""]
     return "\n".join(lines)
 
 

@@ -11,6 +11,9 @@ from types import ModuleType
 import pytest
 
 from cinetrack.cli.main import COMMANDS, parse, whole_parser
+from cinetrack.settings import declarations
+from cinetrack.tracking.kinds import postprocessing_kinds, source_kinds
+from cinetrack.tracking.stabilisation import Stabiliser
 
 ROOT = Path(__file__).resolve().parents[2]
 DOCS = ROOT / "docs"
@@ -101,7 +104,7 @@ def test_every_page_is_in_the_navigation_once():
     hooks = module(DOCS / "site_hooks.py")
     shown = ["index.md", *(page for folder in hooks.SECTIONS.values() for page in hooks.pages_of(folder))]
     there = [page.relative_to(DOCS).as_posix() for page in PAGES]
-    assert sorted(shown) == sorted([*there, hooks.COMMANDS_PAGE])
+    assert sorted(shown) == sorted([*there, hooks.COMMANDS_PAGE, hooks.SETTINGS_PAGE])
 
 
 def test_the_page_of_commands_has_every_option_of_every_command():
@@ -113,6 +116,27 @@ def test_the_page_of_commands_has_every_option_of_every_command():
         for action in leaf._actions:
             for option in set(action.option_strings) - {"-h", "--help"}:
                 assert f"`{option}`" in sections[leaf.prog], (leaf.prog, option)
+
+
+def test_the_page_of_settings_has_every_setting_of_every_stage():
+    page = module(DOCS / "site_hooks.py").settings_page()
+    stages = {"sources": source_kinds(), "postprocessing": postprocessing_kinds()}
+    assert Stabiliser.table() in page
+    for title, kinds in stages.items():
+        for kind, settings in kinds.items():
+            section = re.search(rf"^### {kind}, in {title}\n((?:(?!^##).*\n?)*)", page, flags=re.M)
+            assert section is not None
+            for name, _, declared in declarations(settings):
+                assert f"| `{name}` |" in section[1] and declared.help in section[1]
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda path: path.relative_to(DOCS).as_posix())
+def test_a_page_of_the_site_links_to_pages_that_are_there(page):
+    hooks = module(DOCS / "site_hooks.py")
+    made = {(DOCS / name).resolve() for name in (hooks.COMMANDS_PAGE, hooks.SETTINGS_PAGE)}
+    for target in re.findall(r"\]\((?!http|#|mailto)([^)#\s]+)", page.read_text(encoding="utf-8")):
+        path = (page.parent / target).resolve()
+        assert path.exists() or path in made, target
 
 
 def test_the_drawing_of_the_method_is_what_its_script_draws():
