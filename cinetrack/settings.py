@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
+import json
 import sys
 import types
 import typing
@@ -111,12 +112,13 @@ class Settings:
         }
 
     @classmethod
-    def add_options(cls, parser: Any, names: dict[str, str]) -> None:
+    def add_options(cls, parser: Any, names: dict[str, str], unset: bool = False) -> None:
         """Declare options of a command.
 
         Args:
             parser: an argparse parser or group.
             names: option by setting, as {"region_px": "--region"}; a switch that turns off begins with "--no-".
+            unset: whether options that are left out are None, for settings that then come from elsewhere.
         """
         defaults = {field.name: field.default for field in dataclasses.fields(cls)}
         for name, kind, declared in declarations(cls):
@@ -125,7 +127,8 @@ class Settings:
             option, default = names[name], defaults[name]
             if kind is bool:
                 action = "store_false" if option.startswith("--no-") else "store_true"
-                parser.add_argument(option, dest=name, action=action, help=_literal(declared.help))
+                left_out = {"default": None} if unset else {}
+                parser.add_argument(option, dest=name, action=action, help=_literal(declared.help), **left_out)
                 continue
             shown = "" if default is MISSING or default is None else f" (default {_shown(default)})"
             several = {"nargs": "+"} if _is_list(kind) else {}
@@ -133,7 +136,7 @@ class Settings:
                 option,
                 dest=name,
                 type=_converter(kind, declared),
-                default=None if default is MISSING else default,
+                default=None if unset or default is MISSING else default,
                 metavar="|".join(declared.choices) if declared.choices else declared.unit.upper() or "X",
                 help=_literal(declared.help + shown),
                 **several,
@@ -158,7 +161,15 @@ class Settings:
         defaults = {field.name: field.default for field in dataclasses.fields(cls)}
         for name, kind, declared in declarations(cls):
             default = defaults[name]
-            shown = "required" if default is MISSING else "none" if default is None else f"{default}"
+            shown = (
+                "required"
+                if default is MISSING
+                else "none"
+                if default is None
+                else default
+                if isinstance(default, str)
+                else json.dumps(default)
+            )
             rows.append(f"| `{name}` | {wanted(kind, declared)} | {shown} | {declared.help} |")
         return "\n".join(rows)
 

@@ -13,6 +13,7 @@ from cinetrack.cli.options import FoldsAction, add_mirroring
 from cinetrack.errors import InputError
 from cinetrack.refinement.settings import NnunetSettings
 from cinetrack.tracking.evidence.nnunet import NnunetSourceSettings
+from cinetrack.tracking.evidence.outline import OutlineSettings
 from cinetrack.tracking.evidence.sam2 import Sam2Settings
 from cinetrack.tracking.postprocessing.nnunet_redraw import NnunetRedrawSettings
 
@@ -39,11 +40,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     create.add_argument(
         "--folds", nargs="+", action=FoldsAction, default=["0"], help='folds to average, or "all" (default 0)'
     )
-    create.add_argument("--refiner-checkpoint", default="checkpoint_final.pth", help="file name within each fold")
+    create.add_argument("--refiner-checkpoint", default=NnunetSettings.checkpoint, help="file name within each fold")
     NnunetSettings.add_options(create, {"window": "--window"})
     create.add_argument(
         "--refiner-region",
-        type=int,
+        type=NnunetSourceSettings.option_type("region_px"),
         metavar="PX",
         help="make the nnU-Net a source beside the tracker, shown a square of this side around the target; for one "
         "that was taught with `refiner prepare --region` (default: it redraws the tracker's masks, as in the paper)",
@@ -60,7 +61,7 @@ def add_outline_weight(parser: Any) -> None:
     """Declare --outline-weight: of the prompted outline as a source beside networks."""
     parser.add_argument(
         "--outline-weight",
-        type=float,
+        type=OutlineSettings.option_type("weight"),
         metavar="W",
         help="add the prompted outline as a source: log-odds for each pixel of distance from it; a network can move it "
         "by 8 / W pixels (default: the tracker's, none for SAM2 on frames as they are)",

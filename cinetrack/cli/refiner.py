@@ -12,12 +12,26 @@ from cinetrack.cli.notes import note
 from cinetrack.cli.options import FoldsAction
 from cinetrack.errors import InputError
 from cinetrack.refinement.settings import NnunetSettings
+from cinetrack.refiner_training.sample_settings import MaskSettings, WindowSettings
+from cinetrack.refiner_training.training_settings import TrainingSettings
 from cinetrack.runs.failure import report_failures
 from cinetrack.runs.outputs import check_output_file, check_output_folder
 from cinetrack.runs.progress import Progress
 from cinetrack.runs.shard import this_shard
+from cinetrack.tracking.evidence.outline import OutlineSettings
 
 CHECKPOINTS = ("final", "best")  # nnU-Net's: after the last epoch, and of the best pseudo-Dice
+
+# Options by setting: of `refiner prepare`, and of `refiner train`.
+MASK_OPTIONS = {"perturb": "--perturb", "region_px": "--region", "outline_bias_px": "--outline-bias", "seed": "--seed"}
+TRAINING_OPTIONS = {
+    "epochs": "--epochs",
+    "iterations": "--iterations",
+    "validation_iterations": "--validation-iterations",
+    "learning_rate": "--lr",
+    "foreground_share": "--foreground-share",
+    "validate": "--validate",
+}
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -86,39 +100,8 @@ def _add_prepare(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--folds-file", dest="folds", type=Path, help="folds.json of `cinetrack refiner split`")
     parser.add_argument("-o", "--output", type=Path, required=True, metavar="NNUNET_RAW", help="gets the dataset")
     parser.add_argument("--dataset-id", type=int, default=501, help="nnU-Net's number of the dataset (default 501)")
-    parser.add_argument(
-        "--window",
-        type=int,
-        default=5,
-        help="frames that the refiner sees, the latest included (default 5, as in the paper)",
-    )
-    parser.add_argument(
-        "--every", type=int, default=1, help="make a sample of every N-th frame only, to save disk and time (default 1)"
-    )
-    parser.add_argument(
-        "--perturb",
-        type=float,
-        default=0.0,
-        metavar="SHARE",
-        help="share of the masks that are changed as a tracker's errors would, 0 to 1 (default 0)",
-    )
-    parser.add_argument(
-        "--region",
-        type=int,
-        metavar="PX",
-        help="prepare for a refiner that is a source on stabilised frames: the side of the square around the target "
-        "that it is shown (default: whole frames as they are, as in the paper)",
-    )
-    parser.add_argument(
-        "--outline-bias",
-        type=float,
-        metavar="PX",
-        help="with --region: move each case's outlines by up to this much, the same way on all frames, so that the "
-        "refiner learns to keep the given outline rather than to snap to edges (default: not at all)",
-    )
-    parser.add_argument(
-        "--seed", type=int, default=0, help="decides folds, changed masks and moved outlines (default 0)"
-    )
+    WindowSettings.add_options(parser, {"window": "--window", "every": "--every"})
+    MaskSettings.add_options(parser, MASK_OPTIONS)
     parser.add_argument("--shard", metavar="I/N", help="this process's share; default: torchrun's or srun's variables")
     parser.add_argument(
         "--device", default="auto", help="auto, cpu, cuda or cuda:N (default auto: a GPU where there is one)"
@@ -158,15 +141,9 @@ def _add_train(parser: argparse.ArgumentParser) -> None:
         default=2,
         help="processes that augment, for each fold and GPU (default 2)",
     )
-    parser.add_argument("--epochs", type=int, help="length of the training (default 1000)")
-    parser.add_argument("--iterations", type=int, help="batches of each epoch (default 250)")
-    parser.add_argument("--validation-iterations", type=int, help="validation batches of each epoch (default 50)")
-    parser.add_argument("--lr", dest="learning_rate", type=float, help="learning rate at the start (default 0.01)")
-    parser.add_argument(
-        "--foreground-share", type=float, help="share of patches sure to show the target (default 0.33)"
-    )
+    # Those left out are what a run that goes on began with.
+    TrainingSettings.add_options(parser, TRAINING_OPTIONS, unset=True)
     parser.add_argument("--pretrained", type=Path, metavar="CHECKPOINT", help="start from another refiner's weights")
-    parser.add_argument("--validate", action="store_true", default=None, help="nnU-Net's own validation at the end")
 
 
 def _add_crossvalidate(parser: argparse.ArgumentParser) -> None:
@@ -186,11 +163,19 @@ def _add_crossvalidate(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--checkpoint", nargs="+", default=["final"], choices=CHECKPOINTS, help="default final")
     step = [NnunetSettings.tile_step_size]
-    parser.add_argument("--tile-step-size", type=float, nargs="+", default=step, help="default that of bundle")
+    parser.add_argument(
+        "--tile-step-size",
+        type=NnunetSettings.option_type("tile_step_size"),
+        nargs="+",
+        default=step,
+        metavar="PATCHES",
+        help=f"may be several, of which the best is chosen (default {NnunetSettings.tile_step_size:g}, as of bundle)",
+    )
     mirroring = ["on" if NnunetSettings.mirroring else "off"]
     parser.add_argument("--mirroring", nargs="+", default=mirroring, choices=("on", "off"), help="default on")
     parser.add_argument(
         "--outline-weight",
+        type=_weight_or_none,
         nargs="+",
         default=[None],
         metavar="W",
@@ -213,6 +198,11 @@ def _add_bundle(parser: argparse.ArgumentParser) -> None:
     add_refiner_options(parser)
     parser.add_argument("--name", help="the bundle's name; its folder's by default")
     parser.add_argument("-o", "--output", type=Path, required=True, help="the new bundle's folder")
+
+
+def _weight_or_none(text: str) -> float | None:
+    weight: float | None = None if text == "none" else OutlineSettings.option_type("weight")(text)
+    return weight
 
 
 def _folders(args: argparse.Namespace) -> Any:
@@ -242,20 +232,13 @@ def _prepare(args: argparse.Namespace) -> int:
     from cinetrack.refiner_training.mask_sources import check_stabilised, mask_sources
     from cinetrack.refiner_training.patient_folds import Folds, deal_patients, read_folds, strata_of
     from cinetrack.refiner_training.preparation import jobs_of, prepare
-    from cinetrack.refiner_training.raw_dataset import (
-        MaskSettings,
-        WindowSettings,
-        labelled_cases,
-        unprepared,
-        write_dataset,
-    )
+    from cinetrack.refiner_training.raw_dataset import labelled_cases, unprepared, write_dataset
 
-    if args.region is not None and args.window < 2:
+    if args.region_px is not None and args.window < 2:
         raise InputError(f"--window: expected 2 or more with --region, found {args.window}")
     raw = dataset_folders(args.output, dataset_id=args.dataset_id).raw
     check_output_folder(raw)
-    masks = MaskSettings(args.perturb, args.seed, args.region, args.outline_bias)
-    windows = WindowSettings(args.window, args.every)
+    masks, windows = MaskSettings.from_options(args), WindowSettings.from_options(args)
     shard = this_shard(args.shard)
     cases = labelled_cases(args.data)
     if args.fold_tracker and args.folds is None:
@@ -322,8 +305,7 @@ def _train(args: argparse.Namespace) -> int:
         args.resume,
     )
     check_run(run, folds)
-    names = ("epochs", "iterations", "validation_iterations", "learning_rate", "foreground_share", "validate")
-    given = {name: getattr(args, name) for name in names}
+    given = {name: getattr(args, name) for name in TRAINING_OPTIONS}
     given["pretrained"] = None if args.pretrained is None else str(args.pretrained.resolve())
     for fold in folds:  # raises for a bad one before anything starts
         check_start(run, fold, fold_settings(run, fold, given))
@@ -358,7 +340,7 @@ def _crossvalidate(args: argparse.Namespace) -> int:
         for checkpoint in args.checkpoint
         for step in args.tile_step_size
         for mirroring in args.mirroring
-        for outline_weight in _numbers(args.outline_weight, "--outline-weight")
+        for outline_weight in args.outline_weight
     ]
     numbers = [_fold(text) for text in args.fold] if args.fold else None
     planned = cv.plan_validations(folders, models, args.data, candidates, numbers, args.tracker)
@@ -408,17 +390,6 @@ def _bundle(args: argparse.Namespace) -> int:
     )
     print(f"{bundle.folder}: {bundle.description}")
     return 0
-
-
-def _numbers(texts: list[str | None], option: str) -> list[float | None]:
-    return [None if text in (None, "none") else _number(text, option) for text in texts]
-
-
-def _number(text: str, option: str) -> float:
-    try:
-        return float(text)
-    except ValueError:
-        raise InputError(f"{option}: expected a number or none, found {text}") from None
 
 
 def _fold(text: str) -> int | str:

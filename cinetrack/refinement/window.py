@@ -3,7 +3,7 @@
 The paper feeds frames i-4 to i, oldest first, image and mask interleaved. Before frame 4 the first frame and its mask
 (the prompt) fill the gap. Refined masks never come back in: the network was trained on the tracker's.
 
-On motion-compensated frames, where the target keeps its place, the first frame may keep the first place in the window:
+On stabilised frames, where the target keeps its place, the first frame may keep the first place in the window:
 what changed since the target was outlined is then seen at a glance.
 """
 

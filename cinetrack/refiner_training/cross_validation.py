@@ -122,7 +122,7 @@ def plan_validations(
     names = sorted({sample["tracker"] for sample in samples.values()})
     unknown = sorted(set(trackers or ()) - set(names))
     if unknown:
-        raise InputError(f"--model: expected names of {', '.join(names)}, found {unknown[0]}")
+        raise InputError(f"--tracker: expected names of {', '.join(names)}, found {unknown[0]}")
     planned = []
     for tracker in dict.fromkeys(trackers or names):
         for fold in (fold for fold in trained if folds is None or fold in folds):
@@ -157,7 +157,7 @@ class TrackerBundles:
             self._found[bundle.fingerprint] = bundle
         if wanted not in self._found:
             raise InputError(
-                f"--bundle: expected the bundle {records[0]['bundle']} with which {validation.tracker} was prepared, "
+                f"--model: expected the bundle {records[0]['bundle']} with which {validation.tracker} was prepared, "
                 f"found it neither there nor where it was then ({folder or 'not noted'})"
             )
         return self._found[wanted]

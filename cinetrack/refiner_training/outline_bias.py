@@ -1,8 +1,8 @@
-"""An annotator's habit: outlines that are too wide, too narrow or uneven, in the same way on every frame.
+"""An annotator's bias: outlines that are too wide, too narrow or uneven, in the same way on every frame.
 
 The phantom's outlines lie exactly on the edges of what they enclose, and a refiner taught on nothing else snaps to
-edges. People's outlines do not, and are to be followed all the same. On motion-compensated frames one displacement of
-all masks and labels of a sequence is such a habit.
+edges. People's outlines do not, and are to be followed all the same. On stabilised frames one displacement of all
+masks and labels of a sequence is such a bias.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ SMOOTHNESS_PX = 8.0  # of the uneven part: a finger's breadth of the outline err
 
 
 def outline_bias(first: np.ndarray, greatest_px: float, rng: np.random.Generator) -> np.ndarray:
-    """Draw a habit.
+    """Draw a bias.
 
     Args:
         first: (H, W) bool, the outlined target.
@@ -36,5 +36,5 @@ def outline_bias(first: np.ndarray, greatest_px: float, rng: np.random.Generator
 
 
 def biased(masks: np.ndarray, where: np.ndarray) -> np.ndarray:
-    """(T, H, W) bool masks drawn with a habit, `outline_bias`."""
+    """(T, H, W) bool masks drawn with a bias, as `outline_bias` gives it."""
     return np.stack([stabilised_mask(mask, where) for mask in masks])

@@ -11,7 +11,8 @@ from cinetrack.bundle.manifest import WEIGHTLESS, Method
 from cinetrack.pipeline.model import Model, load_model
 from cinetrack.refiner_training.mask_sources import MaskSource
 from cinetrack.refiner_training.patient_folds import Folds
-from cinetrack.refiner_training.raw_dataset import MaskSettings, is_prepared, prepare_case
+from cinetrack.refiner_training.raw_dataset import is_prepared, prepare_case
+from cinetrack.refiner_training.sample_settings import MaskSettings
 from cinetrack.runs.failure import Failure
 from cinetrack.runs.jobs import OnFrame, run_jobs, unfinished
 from cinetrack.runs.progress import Progress

@@ -7,11 +7,10 @@ nnU-Net allows in place of its naming scheme, and its own PNG reader gives just 
 from __future__ import annotations
 
 import json
-import math
 import shutil
 import zlib
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +25,7 @@ from cinetrack.refiner_training.mask_perturbation import perturb_masks
 from cinetrack.refiner_training.mask_sources import MaskSource
 from cinetrack.refiner_training.outline_bias import biased, outline_bias
 from cinetrack.refiner_training.patient_folds import Folds, splits_of, write_folds
+from cinetrack.refiner_training.sample_settings import MaskSettings, WindowSettings
 from cinetrack.runs.jobs import OtherModelError
 from cinetrack.sequence import CaseFiles, find_cases
 from cinetrack.sequence.atomic_write import atomic_folder, write_text_atomically
@@ -34,64 +34,12 @@ from cinetrack.sequence.intensity import min_max_8bit
 from cinetrack.sequence.json_files import read_json
 from cinetrack.sequence.trackrad_dataset import check_each_once
 from cinetrack.tracking.prompts import MaskPrompt
-from cinetrack.tracking.region import Region, check_region
+from cinetrack.tracking.region import Region
 from cinetrack.tracking.stabilisation.stabiliser import stabilised_clip
 
 # METHOD: the paper's names; nnU-Net normalises channels of unknown names by their z-score.
 IMAGE_CHANNEL, MASK_CHANNEL = "raw_image", "suggested_mask"
 LABELS = {"background": 0, "lesion": 1}
-
-
-@dataclass(frozen=True)
-class MaskSettings:
-    """What decides a case's masks beside the tracker.
-
-    Attributes:
-        perturb: share of the frames after the first whose mask is perturbed, 0 to 1.
-        seed: of perturbation and bias; with the case's name, and the tracker's for perturbation, it decides them.
-        region_px: side of the target's surroundings, where the refiner is to be a source: it is then shown the outline
-            on stabilised frames; None, as in the paper, for the tracker's masks of whole frames as they are.
-        outline_bias_px: with `region_px`, how far outlines may lie off the edges, the same way on all frames of a case
-            (`outline_bias`); None for labels and masks as they are.
-    """
-
-    perturb: float = 0.0
-    seed: int = 0
-    region_px: int | None = None
-    outline_bias_px: float | None = None
-
-    def __post_init__(self) -> None:
-        if not 0 <= self.perturb <= 1:
-            raise InputError(f"--perturb: expected a share from 0 to 1, found {self.perturb}")
-        if self.seed < 0:
-            raise InputError(f"--seed: expected 0 or more, found {self.seed}")
-        if self.region_px is not None:
-            check_region(self.region_px)
-        bias = self.outline_bias_px
-        if bias is not None and not (0 < bias < math.inf and self.region_px is not None):
-            raise InputError(f"--outline-bias: expected a positive number of pixels with --region, found {bias}")
-
-    def generator(self, case_id: str, tracker: str = "") -> np.random.Generator:
-        """The same numbers for the same case and tracker, in whatever order cases are prepared."""
-        return np.random.default_rng([self.seed, zlib.crc32(case_id.encode()), zlib.crc32(tracker.encode())])
-
-
-@dataclass(frozen=True)
-class WindowSettings:
-    """Which frames become samples, and what a sample shows.
-
-    Attributes:
-        window: frames in a sample, the newest included.
-        every: each `every`-th frame is a sample.
-    """
-
-    window: int = 5
-    every: int = 1
-
-    def __post_init__(self) -> None:
-        for name, value in (("--window", self.window), ("--every", self.every)):
-            if value < 1:
-                raise InputError(f"{name}: expected 1 or more, found {value}")
 
 
 def labelled_cases(datasets: Sequence[Path]) -> list[CaseFiles]:
@@ -149,16 +97,16 @@ def prepare_case(raw: Path, case: CaseFiles, source: MaskSource, model: Model, s
         shown = track_whole(loaded.case, model.chain).masks
     else:  # a source: it is shown the outline, which keeps its place on stabilised frames
         outline = loaded.case.first_mask
-        still, still_labels = stabilised_clip(frames, labels[:, None], outline)
+        stabilised, stabilised_labels = stabilised_clip(frames, labels[:, None], outline)
         region = Region.around(MaskPrompt(outline), settings.region_px, frames.shape[1:])
         frames, labels, shown = (
             np.stack([region.cut(image) for image in images])
-            for images in (still, still_labels[:, 0], np.repeat(outline[None], len(still), axis=0))
+            for images in (stabilised, stabilised_labels[:, 0], np.repeat(outline[None], len(stabilised), axis=0))
         )
         if settings.outline_bias_px is not None:
-            habit = outline_bias(shown[0], settings.outline_bias_px, settings.generator(case.case_id))
-            if biased(shown[:1], habit).any():  # a target of a few pixels may fall between the samples
-                labels, shown = biased(labels, habit), biased(shown, habit)
+            bias = outline_bias(shown[0], settings.outline_bias_px, settings.generator(case.case_id))
+            if biased(shown[:1], bias).any():  # a target of a few pixels may fall between the samples
+                labels, shown = biased(labels, bias), biased(shown, bias)
     perturbed, episodes = perturb_masks(shown, settings.perturb, settings.generator(case.case_id, source.name))
     write_pngs(raw / "frames" / case.case_id, np.stack([min_max_8bit(frame) for frame in frames]))
     write_pngs(raw / "labels" / case.case_id, labels.astype(np.uint8))

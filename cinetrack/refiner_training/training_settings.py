@@ -16,6 +16,7 @@ from typing import Any
 from cinetrack.errors import InputError
 from cinetrack.sequence.atomic_write import write_text_atomically
 from cinetrack.sequence.json_files import read_json
+from cinetrack.settings import Settings, setting
 
 VARIABLE = "CINETRACK_REFINER_TRAINING"
 FILE_NAME = "training_settings.json"
@@ -23,46 +24,37 @@ TRAINER = "nnUNetTrainerCineTrack"
 
 
 @dataclass(frozen=True)
-class TrainingSettings:
-    """What may be set; the defaults are nnU-Net's and the paper's.
+class TrainingSettings(Settings):
+    """What may be set; the defaults are nnU-Net's and the paper's."""
 
-    Attributes:
-        epochs: the learning rate falls to 0 over them.
-        iterations, validation_iterations: batches in an epoch.
-        learning_rate: of SGD in the first epoch.
-        foreground_share: of the patches, those that are sure to show the target. Others are drawn anywhere, and where
-            patches are much smaller than images they show none.
-        elastic_probability: share of the samples that are deformed elastically.
-        elastic_scale: range of the deformation's smoothness, as a fraction of the patch.
-        elastic_magnitude_px: range of its greatest displacement.
-        validate: let nnU-Net predict every validation sample at the end. `cinetrack refiner crossvalidate` predicts
-            whole sequences instead, so by default this is left out.
-        pretrained: checkpoint of nnU-Net whose weights, but for the heads, training starts from; None for fresh ones.
-    """
-
-    epochs: int = 1000
-    iterations: int = 250
-    validation_iterations: int = 50
-    learning_rate: float = 1e-2
-    foreground_share: float = 0.33
-    elastic_probability: float = 0.2
+    epochs: int = setting(1000, low=1, help="length of the training; the learning rate falls to 0 over it")
+    iterations: int = setting(250, low=1, unit="batches", help="training batches of each epoch")
+    validation_iterations: int = setting(50, low=1, unit="batches", help="validation batches of each epoch")
+    learning_rate: float = setting(1e-2, above=0, high=1, help="learning rate of SGD in the first epoch")
+    foreground_share: float = setting(
+        0.33,
+        low=0,
+        high=1,
+        help="share of patches sure to show the target; others are drawn anywhere, and where patches are much smaller "
+        "than images they show none",
+    )
+    elastic_probability: float = setting(0.2, low=0, high=1, help="share of the samples that are deformed elastically")
     # The paper gives the probability only. batchgeneratorsv2's own defaults, a scale down to 0 and at most 0.2 px,
     # move nothing; below a scale of 0.05 a displacement of pixels would fold the image.
-    elastic_scale: tuple[float, float] = (0.05, 0.15)
-    elastic_magnitude_px: tuple[float, float] = (0.0, 6.0)
-    validate: bool = False
-    pretrained: str | None = None
-
-    def __post_init__(self) -> None:
-        for name in ("epochs", "iterations", "validation_iterations"):
-            if getattr(self, name) < 1:
-                raise InputError(f"--{name.replace('_', '-')}: expected 1 or more, found {getattr(self, name)}")
-        if not 0 < self.learning_rate < 1:
-            raise InputError(f"--lr: expected a number between 0 and 1, found {self.learning_rate}")
-        if not 0 <= self.foreground_share <= 1:
-            raise InputError(f"--foreground-share: expected a share from 0 to 1, found {self.foreground_share}")
-        if not 0 <= self.elastic_probability <= 1:
-            raise InputError(f"elastic deformation: expected a probability, found {self.elastic_probability}")
+    elastic_scale: tuple[float, ...] = setting(
+        (0.05, 0.15), low=0, unit="patches", help="range of the deformation's smoothness, as a fraction of the patch"
+    )
+    elastic_magnitude_px: tuple[float, ...] = setting(
+        (0.0, 6.0), low=0, unit="px", help="range of the deformation's greatest displacement"
+    )
+    validate: bool = setting(
+        False,
+        help="nnU-Net's own validation of every sample at the end; `cinetrack refiner crossvalidate` tracks whole "
+        "sequences instead",
+    )
+    pretrained: str | None = setting(
+        None, help="checkpoint of nnU-Net whose weights, but for the heads, training starts from"
+    )
 
     @property
     def save_every(self) -> int:
@@ -94,7 +86,7 @@ class TrainingSettings:
             return None
         try:
             return cls._of(read_json(path))
-        except TypeError as error:
+        except (TypeError, InputError) as error:
             raise InputError(f"{path}: expected training settings, found something else ({error})") from None
 
     @classmethod

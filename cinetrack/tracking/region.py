@@ -10,7 +10,6 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from cinetrack.errors import InputError
 from cinetrack.tracking.prompts import BoxPrompt, MaskPrompt, PointPrompt, Prompt
 
 SMALLEST_REGION_PX = 64
@@ -82,12 +81,6 @@ class Region:
         whole = np.full(self.frame_shape, OUTSIDE_LOGIT, np.float32)
         whole[self.rows, self.columns] = logits
         return whole
-
-
-def check_region(region_px: int) -> None:
-    """Raise InputError unless `region_px` is a whole number from `SMALLEST_REGION_PX` on."""
-    if type(region_px) is not int or region_px < SMALLEST_REGION_PX:
-        raise InputError(f"region: expected a side of {SMALLEST_REGION_PX} px or more, found {region_px!r}")
 
 
 def _edges(prompt: Prompt) -> tuple[tuple[float, float], tuple[float, float]]:

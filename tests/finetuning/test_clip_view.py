@@ -59,13 +59,13 @@ def test_every_target_comes_to_be_the_middle_of_a_region():
 def test_stabilising_holds_targets_still():
     frames, masks = drifting_clip(2)
     assert dice_coefficients(masks[4], masks[0]).max() < 0.4
-    still, still_masks = ClipView(stabilise=True).of(frames, masks, np.random.default_rng(0))
-    np.testing.assert_array_equal(still[0], frames[0])
+    stabilised, stabilised_masks = ClipView(stabilise=True).of(frames, masks, np.random.default_rng(0))
+    np.testing.assert_array_equal(stabilised[0], frames[0])
     for t in range(5):
-        assert dice_coefficients(still_masks[t], masks[0]).min() > 0.93
+        assert dice_coefficients(stabilised_masks[t], masks[0]).min() > 0.93
 
 
-def test_phantom_clips_are_cut_and_stilled_from_the_configuration():
+def test_phantom_clips_are_cut_and_stabilised_from_the_configuration():
     view = {"stabilise": True, "region_px": [64, 80]}
     sampler = RandomUniformSampler(3, 1)
     clips = phantom_clips(4, [150, 160], {"displacement_px": [8, 16]}, sampler, PLAIN, 3, view)
@@ -73,9 +73,9 @@ def test_phantom_clips_are_cut_and_stilled_from_the_configuration():
         picture = clips[index].frames[0].data
         assert picture.shape[0] == 3 and 64 <= min(picture.shape[1:]) <= 160
         assert torch.equal(clips[index].frames[1].data, clips[index].frames[1].data)  # by seed and index alone
-    stilled = [_largest_change(clips[index]) for index in range(4)]
+    stabilised = [_largest_change(clips[index]) for index in range(4)]
     moving = phantom_clips(4, [150, 160], {"displacement_px": [8, 16]}, sampler, PLAIN, 3)
-    assert np.mean(stilled) < np.mean([_largest_change(moving[index]) for index in range(4)])
+    assert np.mean(stabilised) < np.mean([_largest_change(moving[index]) for index in range(4)])
 
 
 def test_cases_on_disk_are_cut_from_the_same_frames(tmp_path):

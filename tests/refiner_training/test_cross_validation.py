@@ -189,7 +189,6 @@ def test_a_refiner_that_does_not_help_is_not_chosen():
     [
         (["--folds", "3"], "expected trained folds (0, 1), found 3"),
         (["--tracker", "sam2"], "names of registration, static, found sam2"),
-        (["--tile-step-size", "0"], "tile_step_size: expected a number, above 0 and at most 1 (patches), found 0"),
     ],
 )
 def test_what_cannot_be_validated_is_refused(trained, discs, tmp_path, capsys, options, message):

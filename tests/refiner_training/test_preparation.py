@@ -187,10 +187,6 @@ def test_a_patients_masks_come_from_the_tracker_that_did_not_see_the_patient(dis
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (["--window", "0"], "--window: expected 1 or more"),
-        (["--every", "0"], "--every: expected 1 or more"),
-        (["--perturb", "1.5"], "--perturb: expected a share"),
-        (["--seed", "-1"], "--seed: expected 0 or more"),
         (["--shard", "2/2"], "--shard: expected I/N"),
         (["--dataset-id", "1000"], "a number from 1 to 999"),
         (["--tracker", REGISTRATION], "different names, found registration twice"),

@@ -232,11 +232,11 @@ def stabilised_clip(
     search = searches[0]
     choice = ChosenFlow(searches, search.prepared(frames[0]))
     choice.watch(masks[0].any(axis=0) if outlined is None else outlined)
-    still_frames, still_masks = [frames[0].astype(np.float32)], [masks[0]]
+    warped_frames, warped_masks = [frames[0].astype(np.float32)], [masks[0]]
     for frame, shown in zip(frames[1:], masks[1:], strict=True):
         choice.step(search.prepared(frame))
         assert choice.flow is not None
         where = search.on_latest(choice.flow)
-        still_frames.append(stabilised_frame(frame, where))
-        still_masks.append(np.stack([stabilised_mask(mask, where) for mask in shown]))
-    return np.stack(still_frames), np.stack(still_masks)
+        warped_frames.append(stabilised_frame(frame, where))
+        warped_masks.append(np.stack([stabilised_mask(mask, where) for mask in shown]))
+    return np.stack(warped_frames), np.stack(warped_masks)
