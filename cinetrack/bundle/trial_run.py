@@ -29,9 +29,10 @@ def try_bundle(bundle: Bundle) -> None:
         BundleError: something in it cannot be loaded, raises, or gives numbers that are none; names the file at fault.
     """
     case, method = trial_case(), bundle.method
-    if method.nnunet is not None:  # by itself first: with a tracker that loses the target it would not be asked
-        with _blaming(bundle.folder / method.nnunet.folder / "plans.json"):
-            _try_nnunet(bundle.folder, method.nnunet, case)
+    for stage in method.stages:  # by itself first: with a tracker that loses the target it would not be asked
+        if isinstance(stage, NnunetSettings):
+            with _blaming(bundle.folder / stage.folder / "plans.json"):
+                _try_nnunet(bundle.folder, stage, case)
     # What fails from here on is the tracker's, or the manifest's that put the stages together.
     with _blaming(bundle.folder / (MANIFEST_NAME if method.sam2 is None else method.sam2.config)):
         session = load_chain(method, bundle.folder).start(case.sequence.frames[0], case.first_mask, SPACING_MM)

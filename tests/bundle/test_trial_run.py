@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -13,10 +14,13 @@ import torch
 from omegaconf import OmegaConf
 
 from cinetrack.bundle.assembly import check_bundle, create_bundle
+from cinetrack.bundle.checksum import sha256_of
+from cinetrack.bundle.manifest import manifest_of
 from cinetrack.bundle.safe_weights import load_weights
 from cinetrack.bundle.trial_run import trial_case
 from cinetrack.cli.main import main
 from cinetrack.errors import BundleError
+from cinetrack.tracking.evidence.nnunet import NnunetSourceSettings
 from cinetrack.tracking.postprocessing.nnunet_redraw import NnunetRedrawSettings
 
 RESOURCES = Path(__file__).resolve().parents[2] / "resources"
@@ -122,6 +126,22 @@ def test_a_number_of_more_digits_than_python_reads_is_refused(nnunet, tmp_path):
 def test_labels_that_nnunet_does_not_take_are_refused(change, nnunet, tmp_path):
     edit(nnunet / "dataset.json", change)
     assert str(nnunet) in refused(nnunet, tmp_path)
+
+
+def test_each_of_two_nnunets_is_tried(nnunet, tmp_path):
+    whole = create_bundle(tmp_path / "whole", "registration", refiner_folder=nnunet, refiner=REDRAW)
+    shutil.copytree(whole.folder / "refiner", whole.folder / "second")
+    edit(whole.folder / "second/plans.json", lambda plans: configuration(plans).update(patch_size=[1024, 1024]))
+    second = NnunetSourceSettings("second", folds=("all",), tile_step_size=0.5, mirroring=False)
+    methods = (
+        replace(whole.method, sources=(*whole.method.sources, second)),
+        replace(whole.method, postprocessing=(REDRAW, replace(REDRAW, folder="second"))),
+    )
+    for method in methods:
+        sums = {name: sha256_of(whole.folder / name) for name in method.files}
+        (whole.folder / "bundle.json").write_text(manifest_of("two", method, sums))
+        with pytest.raises(BundleError, match=r"second/plans\.json: .*at most 50 MB each"):
+            check_bundle(whole.folder)
 
 
 def test_tiles_less_than_a_pixel_apart_are_refused(nnunet, tmp_path):
