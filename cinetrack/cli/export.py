@@ -17,7 +17,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.epilog = "formats:\n" + "\n".join(f"  {name:<11} {known.HELP}" for name, known in FORMATS.items())
     parser.add_argument("predictions", type=Path, metavar="PREDICTIONS", help="a folder that cinetrack predict wrote")
     parser.add_argument(
-        "--dataset", type=Path, required=True, metavar="DATASET", help="the cases that were tracked, with source.json"
+        "--dataset",
+        type=Path,
+        metavar="DATASET",
+        help="the cases that were tracked, where they are no longer where they were",
     )
     parser.add_argument("-o", "--output", type=Path, required=True, metavar="OUT", help="gets the files")
     parser.add_argument("--format", nargs="+", required=True, choices=FORMATS, metavar="FORMAT", help="one or several")

@@ -21,7 +21,7 @@ from cinetrack.evaluation.centroid import centroids
 from cinetrack.evaluation.dataset_evaluation import CasePair, evaluate_pair, observer_failures
 from cinetrack.evaluation.dose import d98
 from cinetrack.evaluation.metric_names import ACCURACY, DICE, DISTANCES, millimetre_key
-from cinetrack.evaluation.prediction_folder import read_prediction
+from cinetrack.evaluation.prediction_folder import prediction_file, read_prediction
 from cinetrack.evaluation.truth import read_observers, read_truth
 from cinetrack.gating.dataset_gating import gated_case
 from cinetrack.report.frame_sheets import frame_sheets, windowed_8bit
@@ -29,7 +29,7 @@ from cinetrack.report.gating_section import gating_section
 from cinetrack.report.outlines import outlines
 from cinetrack.runs.record import PredictionRecord, read_record
 from cinetrack.sequence import CaseFiles
-from cinetrack.sequence.image_files import read_series
+from cinetrack.sequence.image_files import image_facts, read_series
 
 MOST_FRAMES = 600  # of a longer series the player shows every second, third, ... frame
 FRAME_SERIES = (DICE.key, *(millimetre_key(metric) for metric in DISTANCES))
@@ -52,10 +52,12 @@ def case_page(request: PageRequest) -> dict[str, Any]:
     Raises:
         InputError: a file that is missing or unusable, or shapes that differ.
     """
-    masks, geometry = read_prediction(request.prediction)
-    record = read_record(request.prediction)
     labelled = request.case if request.case is not None and request.case.labels_path is not None else None
     evaluation = None if labelled is None else evaluate_pair(CasePair(request.case_id, request.prediction, labelled))
+    if request.case is not None:
+        _check_shape(request.case, request.prediction)
+    masks, geometry = read_prediction(request.prediction)
+    record = read_record(request.prediction)
     shown = np.arange(0, len(masks), math.ceil(len(masks) / MOST_FRAMES))
     series = {"prediction": masks}
     spacing_mm = geometry.spacing_mm
@@ -74,7 +76,7 @@ def case_page(request: PageRequest) -> dict[str, Any]:
         "shown": shown.tolist(),
         "spacing_mm": spacing_mm,
         "facts": _facts(request.case, record),
-        "sheets": None if request.case is None else _sheets(request.case, request, shown, masks.shape),
+        "sheets": None if request.case is None else _sheets(request.case, request, shown),
         "outlines": {name: [_flat(mask) for mask in some[shown]] for name, some in series.items()},
         "traces": {name: _trace(some, first, spacing_mm) for name, some in series.items()},
         "object_score": record.object_score or None,
@@ -115,14 +117,19 @@ def _facts(case: CaseFiles | None, record: PredictionRecord) -> dict[str, Any]:
     return facts
 
 
-def _sheets(case: CaseFiles, request: PageRequest, shown: np.ndarray, shape: tuple[int, ...]) -> dict[str, Any]:
+def _check_shape(case: CaseFiles, prediction: Path) -> None:
+    """From the headers alone, so that what does not belong here is not inflated."""
     case.check()
-    frames, _ = read_series(case.series_path)
-    if frames.shape != shape:
+    series, _ = image_facts(case.series_path, "a cine-MR series")
+    found, _ = image_facts(prediction_file(prediction), "a mask")
+    if series != found:
         raise InputError(
-            f"{request.prediction}: expected a prediction of the series' {frames.shape} (frames, rows, columns), "
-            f"found {shape}"
+            f"{prediction}: expected a prediction of the series' {series} (frames, rows, columns), found {found}"
         )
+
+
+def _sheets(case: CaseFiles, request: PageRequest, shown: np.ndarray) -> dict[str, Any]:
+    frames, _ = read_series(case.series_path)
     return frame_sheets(windowed_8bit(frames[shown]), request.image_budget_bytes).as_json()
 
 

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import errno
 import logging
+import os
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from cinetrack.errors import InputError
 
+NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)  # the disk, a quota, a limit on one file
 logger = logging.getLogger(__name__)
 
 
@@ -29,6 +32,8 @@ def failure_of(case_id: str, error: Exception) -> Failure:
     """The failure that an exception is; of one that is our fault the traceback is logged."""
     if isinstance(error, InputError):
         return Failure(case_id, str(error))
+    if isinstance(error, OSError) and error.errno in NO_ROOM:  # a traceback would say no more
+        return Failure(case_id, f"{error.filename or 'output'}: {os.strerror(error.errno)}", is_input=False)
     logger.error("%s: failed", case_id, exc_info=error)
     return Failure(case_id, f"{type(error).__name__}: {error}", is_input=False)
 

@@ -24,10 +24,15 @@ from cinetrack.sequence.trackrad_dataset import find_cases
 
 @dataclass(frozen=True)
 class PendingCase:
-    """A case that can be read when its turn comes."""
+    """A case that can be read when its turn comes.
+
+    Attributes:
+        dataset: the folder that it was found in, for the record.
+    """
 
     case_id: str
     read: Callable[[], LoadedCase]
+    dataset: Path | None = None
 
 
 def pending_cases(source: Path) -> list[PendingCase]:
@@ -37,8 +42,8 @@ def pending_cases(source: Path) -> list[PendingCase]:
         InputError: `source` is none of these.
     """
     if is_input_folder(source):
-        return [PendingCase(source.absolute().name, lambda: read_input_folder(source))]
-    return [PendingCase(case.case_id, case.read_case) for case in find_cases(source)]
+        return [PendingCase(source.absolute().name, lambda: read_input_folder(source), source)]
+    return [PendingCase(case.case_id, case.read_case, source) for case in find_cases(source)]
 
 
 @dataclass(frozen=True)
@@ -87,4 +92,4 @@ class PredictionJob:
         began = perf_counter()
         write_output(self.folder, tracked.masks, loaded.geometry)
         seconds = Seconds(loading_s, tracked.stage_seconds, perf_counter() - began)
-        write_record(self.folder, self.name, model, tracked, seconds)
+        write_record(self.folder, self.name, model, tracked, seconds, self.case.dataset)

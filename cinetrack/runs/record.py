@@ -53,6 +53,7 @@ class PredictionRecord:
         total_seconds: from start to written masks, with loading.
         stage_seconds: of each of the method's stages.
         object_score: tracker's score of each frame, None where it gave none.
+        dataset: the folder of the cases that were tracked.
     """
 
     case_id: str | None = None
@@ -62,12 +63,25 @@ class PredictionRecord:
     total_seconds: float | None = None
     stage_seconds: Mapping[str, float] = field(default_factory=dict)
     object_score: list[float | None] = field(default_factory=list)
+    dataset: Path | None = None
 
 
-def write_record(folder: Path, case_id: str, model: Model, tracked: TrackedCase, seconds: Seconds) -> None:
-    """Write a case's record, atomically; written last, it marks the case as done."""
+def write_record(
+    folder: Path,
+    case_id: str,
+    model: Model,
+    tracked: TrackedCase,
+    seconds: Seconds,
+    dataset: Path | None = None,
+) -> None:
+    """Write a case's record, atomically; written last, it marks the case as done.
+
+    Args:
+        dataset: the folder that the case was found in.
+    """
     record = {
         "case_id": case_id,
+        "dataset": None if dataset is None else str(dataset.absolute()),
         "bundle": model.bundle.name,
         "bundle_fingerprint": model.bundle.fingerprint,
         "tracker": model.chain.name,
@@ -124,6 +138,7 @@ def read_record(folder: Path) -> PredictionRecord:
         total,
         stages,
         scores,
+        None if (dataset := _text(content, "dataset")) is None else Path(dataset),
     )
 
 

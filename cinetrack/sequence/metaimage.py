@@ -21,7 +21,7 @@ import numpy as np
 
 from cinetrack.errors import InputError
 from cinetrack.sequence.image_geometry import ImageGeometry
-from cinetrack.sequence.metaimage_fields import HeaderFields, read_fields
+from cinetrack.sequence.metaimage_fields import HeaderFields, read_fields, shown
 
 # MetaIO takes an ..._ARRAY for its element.
 _ELEMENTS = {
@@ -283,9 +283,11 @@ def _data_file(path: Path, wanted: str, fields: HeaderFields) -> tuple[Path, boo
         beside = path.parent / name.decode("latin-1")
     for ending in ("", ".gz", ".Z"):
         candidate = beside.with_name(beside.name + ending) if beside.name else beside
-        if candidate.is_file():
+        if candidate.is_file() and not candidate.samefile(path):
             return candidate, bool(ending)
-    raise InputError(f"{path}: expected {wanted} with a usable ElementDataFile in its header, found {beside} missing")
+    raise InputError(
+        f"{path}: expected {wanted} with a usable ElementDataFile in its header, found {shown(name)} missing"
+    )
 
 
 def _stored_bytes(path: Path, wanted: str, fields: HeaderFields, available: int, is_same_file: bool) -> int:

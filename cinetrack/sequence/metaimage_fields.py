@@ -96,7 +96,8 @@ def read_fields(path: Path, wanted: str) -> HeaderFields:
 
 def shown(text: bytes) -> str:
     """A piece of a file for an error, shortened."""
-    return text[:60].decode("ascii", "backslashreplace") or "nothing"
+    # Escaped, so that an error stays one line whatever a file holds.
+    return "".join(chr(byte) if 32 <= byte < 127 else f"\\x{byte:02x}" for byte in text[:60]) or "nothing"
 
 
 class _Scan:

@@ -431,3 +431,15 @@ def test_a_missing_package_is_named_with_its_extra(tmp_path, name, module, monke
     command = ["export", str(tmp_path / "pred"), "--dataset", str(tmp_path / "data"), "-o", str(tmp_path / "out")]
     assert main([*command, "--format", name]) == 2
     assert "pip install 'cinetrack[clinic]'" in capsys.readouterr().err
+
+
+def test_the_predictions_record_names_the_dataset(tmp_path, tracking_case_folder, capsys):
+    data, predictions = tracking_case_folder
+    command = ["export", str(predictions), "-o", str(tmp_path / "out"), "--format", "trajectory"]
+    assert main(command) == 2
+    assert "found none; give --dataset" in capsys.readouterr().err
+    (predictions / "A_001" / "prediction.json").write_text(json.dumps({"dataset": str(data)}))
+    assert main(command) == 0
+    data.rename(tmp_path / "moved")
+    assert main(command) == 2
+    assert f"{data}: expected the tracked cases, found none; give --dataset" in capsys.readouterr().err

@@ -182,6 +182,7 @@ def test_what_others_keep_in_a_sequences_folder_stays(tmp_path, dataset, store):
     ],
 )
 def test_bad_arguments_are_one_line_and_exit_code_2(tmp_path, dataset, arguments, message):
+    (tmp_path / "s").mkdir()
     filled = [str(tmp_path / "s") if a == "s" else a.format(dataset=dataset) for a in arguments]
     code, _, stderr = finish(command(*filled, "-o", tmp_path / "out"))
     assert code == 2 and message in stderr and "Traceback" not in stderr

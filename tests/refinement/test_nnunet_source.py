@@ -22,6 +22,7 @@ from cinetrack.tracking.evidence.outline import OutlineSettings, OutlineSource
 from cinetrack.tracking.evidence.source import Evidence, Source
 from cinetrack.tracking.region import Region
 from cinetrack.tracking.signed_distance import signed_distance
+from cinetrack.tracking.stage_clock import StageClock
 from cinetrack.tracking.stabilisation.stabiliser import Stabiliser, Unstabilised, stabilised_clip
 from cinetrack.tracking.view import View
 
@@ -172,7 +173,7 @@ def test_it_works_on_stabilised_frames_and_what_is_found_is_carried_back(refiner
     session = chain_of(*sources, stabiliser=Stabiliser()).start(frames[0], masks[0])
     still, _ = stabilised_clip(frames, masks[:, None])
     inner = chain_of(*sources).start(still[0], masks[0])
-    stage = Stabiliser().start(frames[0])
+    stage = Stabiliser().start(frames[0], StageClock())
     reference = stage.reference(stage.take(frames[0].copy(), 0), [])
     reference.watch(masks[0])
     for t, frame in enumerate(frames[1:], 1):

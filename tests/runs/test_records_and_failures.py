@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import io
 import json
+import os
 import shutil
 import tempfile
 from pathlib import Path
@@ -176,3 +178,10 @@ def test_without_a_folder_for_temporary_files_the_output_serves_or_one_line_says
     output = tmp_path / "output"
     assert [path.name for path in output.rglob("*") if path.is_file()] == ["output.mha"]
     assert sorted(path.name for path in tmp_path.iterdir()) == before
+
+
+def test_a_full_disk_is_one_line_without_a_traceback_and_our_failure(caplog):
+    full = OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), "out/A_001/output.mha")
+    failure = failure_of("A_001", full)
+    assert failure == Failure("A_001", "out/A_001/output.mha: No space left on device", is_input=False)
+    assert caplog.text == ""

@@ -10,7 +10,7 @@ import pytest
 from cinetrack.labelling.display import Window
 from cinetrack.report.frame_sheets import windowed_8bit
 from cinetrack.sequence.intensity import min_max_8bit
-from cinetrack.tracking.optical_flow import FlowSearch, FlowSettings
+from cinetrack.tracking.stabilisation.optical_flow import FLOWS, FlowSearch
 
 ORDINARY = np.random.default_rng(0).integers(0, 1000, (96, 104)).astype(np.int64)
 
@@ -47,7 +47,9 @@ def test_extreme_intensities_are_scaled_as_ordinary_ones_are(name):
         assert found.dtype == np.uint8 and np.abs(found.astype(int) - ordinary).max() <= 1
 
     close(min_max_8bit(frame), min_max_8bit(expected))
-    close(FlowSearch(frame, FlowSettings()).prepared(frame), FlowSearch(expected, FlowSettings()).prepared(expected))
+    close(
+        FlowSearch(frame, FLOWS["flexible"]).prepared(frame), FlowSearch(expected, FLOWS["flexible"]).prepared(expected)
+    )
     close(Window.of(frame).apply(frame), Window.of(expected).apply(expected))
     close(windowed_8bit(np.stack([frame] * 3)), windowed_8bit(np.stack([expected] * 3)))
 
@@ -55,18 +57,18 @@ def test_extreme_intensities_are_scaled_as_ordinary_ones_are(name):
 @pytest.mark.parametrize("frame", CONSTANTS, ids=lambda frame: f"{frame.dtype} {frame.flat[0]:g}")
 def test_a_constant_frame_divides_by_nothing(frame):
     for later in (frame, np.where(np.indices(frame.shape)[0] > 40, frame, 0).astype(frame.dtype)):
-        assert FlowSearch(frame, FlowSettings()).prepared(later).dtype == np.uint8
+        assert FlowSearch(frame, FLOWS["flexible"]).prepared(later).dtype == np.uint8
     assert not min_max_8bit(frame).any() and not windowed_8bit(frame[None]).any()
     assert Window.of(frame).adjusted(0.5, 0.1).apply(frame).dtype == np.uint8
 
 
 @pytest.mark.parametrize("spike", [1e308, np.inf, np.nan])
 def test_later_frames_may_be_larger_than_the_first_or_no_numbers(spike):
-    search = FlowSearch(ORDINARY / 1000, FlowSettings())
+    search = FlowSearch(ORDINARY / 1000, FLOWS["flexible"])
     later = ORDINARY / 1000
     later[3, 4] = spike
     prepared = search.prepared(later)
     assert prepared[3, 4] == (255 if spike == 1e308 else 0)
     faint = ORDINARY * 5e-324
     faint[0, 0] = 1.0  # a spike beside a background whose window has next to no width
-    assert FlowSearch(faint, FlowSettings()).prepared(faint)[0, 0] == 255
+    assert FlowSearch(faint, FLOWS["flexible"]).prepared(faint)[0, 0] == 255

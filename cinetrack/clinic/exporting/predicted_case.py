@@ -78,11 +78,13 @@ class ExportFormat(Protocol):
         ...
 
 
-def read_predicted_cases(predictions: Path, dataset: Path, target_names: Sequence[str]) -> Iterator[PredictedCase]:
+def read_predicted_cases(
+    predictions: Path, dataset: Path | None, target_names: Sequence[str]
+) -> Iterator[PredictedCase]:
     """The cases of a folder of predictions, one after the other.
 
     Args:
-        dataset: the folder of the cases that were tracked.
+        dataset: the folder of the cases that were tracked; by default the one that the predictions' records name.
         target_names: of the targets 1, 2, ...; by default "target", or "target 1", "target 2", ... of several.
     Raises:
         InputError: a prediction without its case, or of other frames than the case's.
@@ -92,12 +94,24 @@ def read_predicted_cases(predictions: Path, dataset: Path, target_names: Sequenc
             raise InputError(
                 f"target name: expected 1 to {LONGEST_NAME} printable characters without a backslash, found {name!r}"
             )
-    cases = {case.case_id: case for case in find_cases(dataset)}
-    only_case = next(iter(cases)) if len(cases) == 1 else None
+    given = None if dataset is None else find_cases(dataset)
+    only_case = given[0].case_id if given is not None and len(given) == 1 else None
     for case_id, folder in find_predictions(predictions, only_case).items():
-        if case_id not in cases:
-            raise InputError(f"{folder}: expected the prediction of a case in {dataset}, found none called {case_id}")
-        yield _read(folder, cases[case_id], target_names)
+        yield _read(folder, _case_of(folder, case_id, dataset), target_names)
+
+
+def _case_of(folder: Path, case_id: str, dataset: Path | None) -> CaseFiles:
+    root = dataset or read_record(folder).dataset
+    if root is None:
+        raise InputError(
+            f"{folder}: expected a record that names the tracked cases' folder, found none; give --dataset"
+        )
+    if not root.is_dir():
+        raise InputError(f"{root}: expected the tracked cases, found none; give --dataset")
+    case = next((case for case in find_cases(root) if case.case_id == case_id), None)
+    if case is None:
+        raise InputError(f"{folder}: expected the prediction of a case in {root}, found none called {case_id}")
+    return case
 
 
 def _read(folder: Path, case: CaseFiles, names: Sequence[str]) -> PredictedCase:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import logging
-import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,6 +14,7 @@ from cinetrack.clinic.source_record import SourceRecord, record_path, write_sour
 from cinetrack.errors import InputError
 from cinetrack.sequence.atomic_write import write_text_atomically
 from cinetrack.sequence.cine_sequence import CineSequence
+from cinetrack.sequence.drafts import draft_folder
 from cinetrack.sequence.image_files import ImageGeometry, write_masks, write_series
 
 logger = logging.getLogger(__name__)
@@ -52,11 +52,11 @@ def write_patients(
             )
     names = list(dict.fromkeys(plan.name for plan in plans))
     root.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=root, prefix=".import.") as temporary:
+    with draft_folder(root / "import") as draft:  # which the next import clears, where this one is killed
         for plan in plans:
-            _write_series(Path(temporary) / plan.name, plan, masks.get(plan.case_id), keep_identifiers)
+            _write_series(draft / plan.name, plan, masks.get(plan.case_id), keep_identifiers)
         for name in names:
-            (Path(temporary) / name).rename(root / name)
+            (draft / name).rename(root / name)
     return [root / name for name in names]
 
 
