@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
-import math
+import sys
 import types
 import typing
 from collections.abc import Iterable
@@ -49,7 +49,9 @@ class Declared:
             below = self.low is not None and value < self.low
             at_or_below = self.above is not None and value <= self.above
             beyond = self.high is not None and value > self.high
-            return math.isfinite(value) and not (below or at_or_below or beyond)
+            # Beyond float's range a whole number has no float to be compared or reckoned with.
+            usable = abs(value) <= sys.float_info.max
+            return usable and not (below or at_or_below or beyond)
         return True
 
     @property
@@ -126,20 +128,28 @@ class Settings:
                 parser.add_argument(option, dest=name, action=action, help=_literal(declared.help))
                 continue
             shown = "" if default is MISSING or default is None else f" (default {_shown(default)})"
+            several = {"nargs": "+"} if _is_list(kind) else {}
             parser.add_argument(
                 option,
                 dest=name,
-                type=_converter(option, kind, declared),
+                type=_converter(kind, declared),
                 default=None if default is MISSING else default,
-                metavar=declared.unit.upper() or "X",
+                metavar="|".join(declared.choices) if declared.choices else declared.unit.upper() or "X",
                 help=_literal(declared.help + shown),
+                **several,
             )
+
+    @classmethod
+    def option_type(cls, name: str) -> Any:
+        """An argparse type for a setting whose option has a help or a default of its own: a word in, a value out."""
+        return next(_converter(kind, declared) for known, kind, declared in declarations(cls) if known == name)
 
     @classmethod
     def from_options(cls, args: argparse.Namespace, **others: Any) -> Self:
         """The settings that `add_options` declared, with `others` given by name."""
         given = {name: getattr(args, name) for name, _, _ in declarations(cls) if hasattr(args, name)}
-        return cls(**{**given, **others})
+        found = {name: tuple(value) if isinstance(value, list) else value for name, value in given.items()}
+        return cls(**{**found, **others})
 
     @classmethod
     def table(cls) -> str:
@@ -199,6 +209,18 @@ def _members(kind: Any) -> tuple[Any, ...]:
     return typing.get_args(kind) if typing.get_origin(kind) in (typing.Union, types.UnionType) else (kind,)
 
 
+def _is_list(kind: Any) -> bool:
+    return any(typing.get_origin(member) is tuple for member in _members(kind))
+
+
+def _elements(kind: Any) -> list[Any]:
+    """The types that single values may have: a list's elements, else the members of the type itself."""
+    found: list[Any] = []
+    for member in _members(kind):
+        found += _members(typing.get_args(member)[0]) if _is_list(member) else (member,)
+    return found
+
+
 def _has_type(value: Any, kind: Any) -> bool:
     for member in _members(kind):
         if typing.get_origin(member) is tuple:
@@ -236,8 +258,9 @@ def _literal(text: str) -> str:
     return text.replace("%", "%%")
 
 
-def _converter(option: str, kind: Any, declared: Declared) -> Any:
-    number = int if int in _members(kind) else float if float in _members(kind) else str
+def _converter(kind: Any, declared: Declared) -> Any:
+    elements = _elements(kind)
+    number = int if int in elements else float if float in elements else str
 
     def convert(text: str) -> Any:
         try:
@@ -245,7 +268,7 @@ def _converter(option: str, kind: Any, declared: Declared) -> Any:
         except ValueError:
             value = None
         if value is None or not declared.accepts(value):
-            raise argparse.ArgumentTypeError(f"expected {wanted(kind, declared)}, found {text}")
+            raise argparse.ArgumentTypeError(f"expected {wanted(number, declared)}, found {text}")
         return value
 
     return convert

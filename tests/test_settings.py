@@ -47,6 +47,8 @@ def test_settings_are_read_as_they_are_written():
         ({"heat": 300.5}, "oven.heat: .*found 300.5"),
         ({"heat": float("nan")}, "oven.heat: .*found nan"),
         ({"heat": float("inf")}, "oven.heat: .*found inf"),
+        ({"heat": 10**400}, "oven.heat: .*found 1000"),
+        ({"minutes": 10**400}, "oven.minutes: .*found 1000"),
         ({"heat": True}, "oven.heat: .*found True"),
         ({"heat": "180"}, "oven.heat: .*found '180'"),
         ({"heat": None}, "oven.heat: .*found None"),
@@ -99,14 +101,23 @@ def parser(names: dict[str, str]) -> argparse.ArgumentParser:
     return made
 
 
-OPTIONS = {"heat": "--heat", "minutes": "--time", "shelf": "--shelf", "fan": "--no-fan", "note": "--note"}
+OPTIONS = {
+    "heat": "--heat",
+    "minutes": "--time",
+    "shelf": "--shelf",
+    "fan": "--no-fan",
+    "sides": "--sides",
+    "parts": "--parts",
+    "note": "--note",
+}
 
 
 def test_options_have_the_declared_defaults_and_give_the_settings():
     nothing = parser(OPTIONS).parse_args([])
     assert Oven.from_options(nothing, dish="pie") == Oven("pie")
     words = ["--heat", "90.5", "--time", "7", "--shelf", "1", "--no-fan", "--note", "soon"]
-    expected = Oven("pie", 90.5, 7, 1, False, note="soon")
+    words += ["--sides", "bottom", "top", "--parts", "3", "4"]
+    expected = Oven("pie", 90.5, 7, 1, False, ("bottom", "top"), (3, 4), "soon")
     assert Oven.from_options(parser(OPTIONS).parse_args(words), dish="pie") == expected
 
 
@@ -116,6 +127,7 @@ def test_options_have_the_declared_defaults_and_give_the_settings():
         (["--heat", "0"], "argument --heat: expected a number, above 0 and at most 300 (degrees), found 0"),
         (["--heat", "nan"], "argument --heat: expected a number"),
         (["--time", "1.5"], "argument --time: expected a whole number, 1 or more (min), found 1.5"),
+        (["--sides", "top", "left"], "argument --sides: expected one of top, bottom, found left"),
         (["--shelf", "x"], "argument --shelf: expected a whole number, 1 or more and at most 4, found x"),
     ],
 )

@@ -3,18 +3,40 @@
 from __future__ import annotations
 
 import argparse
-from dataclasses import fields
 from pathlib import Path
 
 from cinetrack.cli.notes import note
 from cinetrack.errors import InputError
 
+# Option by setting of the recipe.
+OPTIONS = {
+    "validate_every": "--val-every",
+    "epochs": "--epochs",
+    "image_size_px": "--image-size",
+    "inference_size_px": "--inference-size",
+    "inference_region_px": "--inference-region",
+    "region_px": "--region",
+    "stabilise": "--stabilise",
+    "clip_frames": "--clip-frames",
+    "max_objects": "--max-objects",
+    "batch_clips": "--batch-clips",
+    "accumulate": "--accumulate",
+    "other_lr": "--lr",
+    "image_encoder_lr": "--image-encoder-lr",
+    "final_lr_share": "--final-lr-share",
+    "warmup_share": "--warmup-share",
+    "layer_decay": "--layer-decay",
+    "multiplier": "--multiplier",
+    "workers": "--workers",
+    "precision": "--precision",
+    "seed": "--seed",
+}
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command's arguments."""
-    from cinetrack.finetuning.recipe import PRECISIONS, Recipe
+    from cinetrack.finetuning.recipe import Recipe
 
-    default = {field.name: field.default for field in fields(Recipe)}
     add = parser.add_argument
     add(
         "--data",
@@ -67,121 +89,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="share of the patients in --data that validate instead of training, where there is no --val-data "
         "(default %(default)s)",
     )
-    add(
-        "--val-every",
-        type=int,
-        default=default["validate_every"],
-        metavar="EPOCHS",
-        help="epochs from one validation to the next (default %(default)s)",
-    )
-    add("--epochs", type=int, default=default["epochs"], help="length of the training (default %(default)s)")
-    add(
-        "--image-size",
-        type=int,
-        metavar="PX",
-        help="side to which frames are resized in training; smaller is faster and coarser (default: the "
-        "architecture's)",
-    )
-    add(
-        "--inference-size",
-        type=int,
-        metavar="PX",
-        help="side to which frames are resized in validation, and later in tracking (default: --image-size)",
-    )
-    add(
-        "--inference-region",
-        type=int,
-        metavar="PX",
-        help="validate in a square of this side around the target (default: whole frames)",
-    )
-    add(
-        "--region",
-        type=int,
-        nargs=2,
-        metavar="PX",
-        help="cut each clip down to a square around a target, of a side between these two (default: whole frames)",
-    )
-    add(
-        "--stabilise",
-        action="store_true",
-        help="train and validate on frames that registration has warped onto the first one (default: "
-        "frames as they are)",
-    )
-    add(
-        "--clip-frames",
-        type=int,
-        default=default["clip_frames"],
-        help="frames of each clip; more teach longer memory and take more of the GPU's (default %(default)s)",
-    )
-    add(
-        "--max-objects",
-        type=int,
-        default=default["max_objects"],
-        help="targets of each clip at most (default %(default)s)",
-    )
-    add(
-        "--batch-clips",
-        type=int,
-        default=default["batch_clips"],
-        help="clips that one device trains on at a time (default %(default)s)",
-    )
-    add(
-        "--accumulate",
-        type=int,
-        default=default["accumulate"],
-        help="batches whose gradients are added up for one step of the optimiser; a larger batch in less memory "
-        "(default %(default)s)",
-    )
-    add(
-        "--lr",
-        type=float,
-        default=default["other_lr"],
-        help="learning rate of everything but the image encoder (default %(default)s)",
-    )
-    add(
-        "--image-encoder-lr",
-        type=float,
-        default=default["image_encoder_lr"],
-        help="learning rate of the image encoder; 0 freezes it (default %(default)s)",
-    )
-    add(
-        "--final-lr-share",
-        type=float,
-        default=default["final_lr_share"],
-        help="what is left of the learning rates at the end of the cosine schedule (default %(default)s)",
-    )
-    add(
-        "--warmup-share",
-        type=float,
-        default=default["warmup_share"],
-        help="share of the training in which the learning rates rise to their full value (default %(default)s)",
-    )
-    add(
-        "--layer-decay",
-        type=float,
-        default=default["layer_decay"],
-        help="factor of the image encoder's learning rate from one layer to the one before it (default %(default)s)",
-    )
-    add(
-        "--multiplier",
-        type=int,
-        default=default["multiplier"],
-        help="number of clips drawn from each case in each epoch (default %(default)s)",
-    )
-    add(
-        "--workers",
-        type=int,
-        default=default["workers"],
-        help="processes that prepare clips, for each device (default %(default)s)",
-    )
-    precision = "auto: bfloat16 on GPUs that have it and with --slurm, float16 on older ones, float32 on a CPU"
-    add("--precision", choices=PRECISIONS, default=default["precision"], help=precision)
-    add(
-        "--seed",
-        type=int,
-        default=default["seed"],
-        help="decides the split, the clips and the augmentation (default %(default)s)",
-    )
+    Recipe.add_options(parser, OPTIONS)
     add("--device", default="auto", choices=("auto", "cpu", "cuda"), help="auto: a GPU where there is one")
     add(
         "--set",
@@ -203,28 +111,7 @@ def run(args: argparse.Namespace) -> int:
     from cinetrack.finetuning.run import prepare_run, train
 
     device = _device(args.device, args.slurm)
-    recipe = Recipe(
-        image_size_px=args.image_size,
-        inference_size_px=args.inference_size,
-        inference_region_px=args.inference_region,
-        region_px=None if args.region is None else tuple(args.region),
-        stabilise=args.stabilise,
-        epochs=args.epochs,
-        clip_frames=args.clip_frames,
-        max_objects=args.max_objects,
-        batch_clips=args.batch_clips,
-        accumulate=args.accumulate,
-        image_encoder_lr=args.image_encoder_lr,
-        other_lr=args.lr,
-        final_lr_share=args.final_lr_share,
-        warmup_share=args.warmup_share,
-        layer_decay=args.layer_decay,
-        precision=_precision(args.precision, device, args.slurm),
-        workers=args.workers,
-        multiplier=args.multiplier,
-        validate_every=args.val_every,
-        seed=args.seed,
-    )
+    recipe = Recipe.from_options(args, precision=_precision(args.precision, device, args.slurm))
     phantom = phantom_source(args.phantom_clips, args.phantom_config)
     data = TrainingData(tuple(args.data), tuple(args.pseudo_labels), phantom)
     config = prepare_run(

@@ -11,9 +11,11 @@ from pathlib import Path
 
 from cinetrack.errors import InputError
 from cinetrack.phantom.clips import ClipConfig
-from cinetrack.tracking.region import check_region
+from cinetrack.settings import Settings, setting
+from cinetrack.tracking.region import SMALLEST_REGION_PX
 
 PRECISIONS = ("auto", "float32", "bfloat16", "float16")
+SMALLEST_IMAGE_PX = 64
 
 
 @dataclass(frozen=True)
@@ -21,7 +23,7 @@ class PhantomSource:
     """Clips of the phantom, drawn anew for every epoch.
 
     Attributes:
-        clips: an epoch.
+        clips: number of clips drawn for each epoch.
         size_px: range of the square frames' side, from which the training transforms resize them.
         config: what to draw.
     """
@@ -38,80 +40,87 @@ class PhantomSource:
 
 
 @dataclass(frozen=True)
-class Recipe:
-    """Settings of a run.
+class Recipe(Settings):
+    """Settings of a run."""
 
-    Attributes:
-        image_size_px: side of the square the network sees; None for the architecture's own.
-        inference_size_px: the same for validation and the run's tracker.yaml; None for the training's. Small clips
-            can be trained on as if cut from larger pictures.
-        inference_region_px: side of the target's surroundings that validation tracks in; None for whole frames.
-        region_px: range of the side of the surroundings that clips are cut down to; None for whole frames.
-        stabilise: train and validate on frames that are warped onto the first.
-        epochs: passes over the clips.
-        clip_frames: consecutive frames a clip; of a single one, the prompts are boxes and points.
-        max_objects: of a clip, drawn where it has more.
-        batch_clips: clips of one step on one device; `accumulate` such steps make an optimiser step.
-        image_encoder_lr, other_lr: AdamW's rates at the start; cosine to `final_lr_share` of them. With an image
-            encoder's rate of 0 it is frozen, and costs no backward pass.
-        warmup_share: share of the run in which the rates rise linearly from a tenth.
-        layer_decay: factor of the rate from one layer of the image encoder's trunk to the one before it.
-        precision: of the forward pass; auto is bfloat16 where the device has it, else float16 with loss scaling.
-        workers: processes that prepare clips, on each device.
-        multiplier: clips a case an epoch.
-        validate_every: epochs between validations.
-    """
-
-    image_size_px: int | None = None
-    inference_size_px: int | None = None
-    inference_region_px: int | None = None
-    region_px: tuple[int, int] | None = None
-    stabilise: bool = False
-    epochs: int = 40
-    clip_frames: int = 8
-    max_objects: int = 3
-    batch_clips: int = 1
-    accumulate: int = 1
-    image_encoder_lr: float = 5.0e-6
-    other_lr: float = 3.0e-6
-    final_lr_share: float = 0.1
-    warmup_share: float = 0.0
-    layer_decay: float = 0.9
-    precision: str = "auto"
-    workers: int = 4
-    multiplier: int = 2
-    validate_every: int = 5
-    seed: int = 123
+    image_size_px: int | None = setting(
+        None,
+        low=SMALLEST_IMAGE_PX,
+        unit="px",
+        help="side to which frames are resized in training; smaller is faster and coarser (default: the "
+        "architecture's)",
+    )
+    inference_size_px: int | None = setting(
+        None,
+        low=SMALLEST_IMAGE_PX,
+        unit="px",
+        help="side to which frames are resized in validation, and later in tracking: small clips can be trained on as "
+        "if cut from larger pictures (default: as in training)",
+    )
+    inference_region_px: int | None = setting(
+        None,
+        low=SMALLEST_REGION_PX,
+        unit="px",
+        help="validate in a square of this side around the target (default: whole frames)",
+    )
+    region_px: tuple[int, ...] | None = setting(
+        None,
+        low=SMALLEST_REGION_PX,
+        unit="px",
+        help="cut each clip down to a square around a target, of a side between these two (default: whole frames)",
+    )
+    stabilise: bool = setting(
+        False,
+        help="train and validate on frames that registration has warped onto the first one (default: frames as they "
+        "are)",
+    )
+    epochs: int = setting(40, low=1, help="length of the training")
+    clip_frames: int = setting(
+        8,
+        low=1,
+        unit="frames",
+        help="consecutive frames of each clip; more teach longer memory and take more of the GPU's; of a single one, "
+        "the prompts are boxes and points",
+    )
+    max_objects: int = setting(3, low=1, help="targets of each clip at most, drawn where it has more")
+    batch_clips: int = setting(1, low=1, unit="clips", help="clips that one device trains on at a time")
+    accumulate: int = setting(
+        1,
+        low=1,
+        unit="batches",
+        help="batches whose gradients are added up for one step of the optimiser; a larger batch in less memory",
+    )
+    image_encoder_lr: float = setting(
+        5.0e-6, low=0, help="learning rate of the image encoder; 0 freezes it, which costs no backward pass"
+    )
+    other_lr: float = setting(3.0e-6, above=0, help="learning rate of everything but the image encoder")
+    final_lr_share: float = setting(
+        0.1, low=0, high=1, help="what is left of the learning rates at the end of the cosine schedule"
+    )
+    warmup_share: float = setting(
+        0.0,
+        low=0,
+        high=0.9,
+        help="share of the training in which the learning rates rise from a tenth to their full value",
+    )
+    layer_decay: float = setting(
+        0.9, above=0, help="factor of the image encoder's learning rate from one layer to the one before it"
+    )
+    precision: str = setting(
+        "auto",
+        choices=PRECISIONS,
+        help="of the forward pass; auto: bfloat16 on GPUs that have it and with --slurm, float16 on older ones, "
+        "float32 on a CPU",
+    )
+    workers: int = setting(4, low=0, help="processes that prepare clips, for each device")
+    multiplier: int = setting(2, low=1, help="number of clips drawn from each case in each epoch")
+    validate_every: int = setting(5, low=1, unit="epochs", help="epochs from one validation to the next")
+    seed: int = setting(123, low=0, help="decides the split, the clips and the augmentation")
 
     def __post_init__(self) -> None:
-        counts = ("epochs", "clip_frames", "max_objects", "batch_clips", "accumulate", "multiplier", "validate_every")
-        for name in counts:
-            if getattr(self, name) < 1:
-                raise InputError(f"{name}: expected 1 or more, found {getattr(self, name)}")
-        if self.workers < 0:
-            raise InputError(f"workers: expected 0 or more, found {self.workers}")
-        if not self.image_encoder_lr >= 0:
-            raise InputError(f"image_encoder_lr: expected 0 or more, found {self.image_encoder_lr}")
-        for name in ("other_lr", "layer_decay"):
-            if not getattr(self, name) > 0:
-                raise InputError(f"{name}: expected a positive number, found {getattr(self, name)}")
-        for name, highest in (("final_lr_share", 1.0), ("warmup_share", 0.9)):
-            if not 0 <= getattr(self, name) <= highest:
-                raise InputError(f"{name}: expected 0 to {highest}, found {getattr(self, name)}")
-        for size_px in (self.image_size_px, self.inference_size_px):
-            if size_px is not None and size_px < 64:
-                raise InputError(f"image size: expected 64 or more, found {size_px}")
-        if self.inference_region_px is not None:
-            check_region(self.inference_region_px)
-        if self.region_px is not None:
-            for side_px in self.region_px:
-                check_region(side_px)
-            if self.region_px[0] > self.region_px[1]:
-                raise InputError(f"region: expected a range in ascending order, found {self.region_px}")
-        if self.seed < 0:
-            raise InputError(f"seed: expected 0 or more, found {self.seed}")
-        if self.precision not in PRECISIONS:
-            raise InputError(f"precision: expected one of {', '.join(PRECISIONS)}, found {self.precision}")
+        super().__post_init__()
+        if self.region_px is not None and not (len(self.region_px) == 2 and self.region_px[0] <= self.region_px[1]):
+            raise InputError(f"region_px: expected two sides in ascending order, found {self.region_px}")
 
 
 @dataclass(frozen=True)

@@ -56,10 +56,22 @@ Prompt = MaskPrompt | BoxPrompt | PointPrompt
 def as_prompts(prompt: np.ndarray | Prompt | Sequence[np.ndarray | Prompt]) -> list[Prompt]:
     """The argument of `Chain.start` as a list with one prompt a target. Raises InputError for anything else."""
     if isinstance(prompt, (np.ndarray, MaskPrompt, BoxPrompt, PointPrompt)) or not isinstance(prompt, Sequence):
-        return [_as_prompt(prompt)]
+        return [as_prompt(prompt)]
     if not prompt:
         raise InputError("prompts: expected at least one target, found none")
-    return [_as_prompt(one) for one in prompt]
+    return [as_prompt(one) for one in prompt]
+
+
+def as_prompt(prompt: np.ndarray | Prompt) -> Prompt:
+    """A prompt as it is, or of an (H, W) mask a `MaskPrompt`. Raises InputError for anything else."""
+    if isinstance(prompt, (MaskPrompt, BoxPrompt, PointPrompt)):
+        return prompt
+    if not isinstance(prompt, np.ndarray):
+        expected = "an (H, W) mask, a MaskPrompt, a BoxPrompt or a PointPrompt"
+        raise InputError(f"prompt: expected {expected}, found {_described(prompt)}")
+    if prompt.dtype != np.bool_ and not np.isin(prompt, (0, 1)).all():
+        raise InputError("mask prompt: expected a binary mask, found values other than 0 and 1")
+    return MaskPrompt(prompt.astype(bool))
 
 
 def check_frame(frame: np.ndarray, shape: tuple[int, int] | None = None) -> None:
@@ -89,17 +101,6 @@ def check_prompt(prompt: Prompt, shape: tuple[int, int]) -> None:
         corners = prompt.points
     if any(not (0 <= row <= shape[0] and 0 <= column <= shape[1]) for row, column in corners):
         raise InputError(f"prompt: expected it within the frame's {shape} pixels, found {prompt}")
-
-
-def _as_prompt(prompt: np.ndarray | Prompt) -> Prompt:
-    if isinstance(prompt, (MaskPrompt, BoxPrompt, PointPrompt)):
-        return prompt
-    if not isinstance(prompt, np.ndarray):
-        expected = "an (H, W) mask, a MaskPrompt, a BoxPrompt or a PointPrompt"
-        raise InputError(f"prompt: expected {expected}, found {_described(prompt)}")
-    if prompt.dtype != np.bool_ and not np.isin(prompt, (0, 1)).all():
-        raise InputError("mask prompt: expected a binary mask, found values other than 0 and 1")
-    return MaskPrompt(prompt.astype(bool))
 
 
 def _described(value: object) -> str:

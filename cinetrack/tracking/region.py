@@ -47,7 +47,15 @@ class Region:
         return cls(rows, columns, shape)
 
     def holds(self, prompt: Prompt) -> bool:
-        """Whether the whole prompt lies within."""
+        """Whether the target that the prompt points out lies within.
+
+        Clicks beside the target may lie anywhere: what is not looked at does not count as the target anyway.
+        """
+        if isinstance(prompt, PointPrompt):
+            inside = [point for point, positive in zip(prompt.points, prompt.positive, strict=True) if positive]
+            if not inside:
+                return True
+            prompt = PointPrompt(tuple(inside), (True,) * len(inside))
         spans = zip(_edges(prompt), (self.rows, self.columns), strict=True)
         return all(span.start <= low and high <= span.stop for (low, high), span in spans)
 
@@ -56,13 +64,18 @@ class Region:
         return image[self.rows, self.columns].copy()
 
     def into(self, prompt: Prompt) -> Prompt:
-        """The prompt in the region's own coordinates."""
+        """The prompt in the region's own coordinates; clicks outside of it come to its nearest edge."""
         top, left = self.rows.start, self.columns.start
         if isinstance(prompt, MaskPrompt):
             return MaskPrompt(self.cut(prompt.mask))
         if isinstance(prompt, BoxPrompt):
             return BoxPrompt(prompt.top - top, prompt.left - left, prompt.bottom - top, prompt.right - left)
-        return PointPrompt(tuple((row - top, column - left) for row, column in prompt.points), prompt.positive)
+        height, width = self.shape
+        points = [
+            (min(max(row - top, 0.0), float(height)), min(max(column - left, 0.0), float(width)))
+            for row, column in prompt.points
+        ]
+        return PointPrompt(tuple(points), prompt.positive)
 
     def back(self, logits: np.ndarray) -> np.ndarray:
         """A region's (h, w) float32 logits on the whole frame; `OUTSIDE_LOGIT` beyond it."""

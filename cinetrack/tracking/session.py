@@ -17,7 +17,7 @@ from cinetrack.errors import InputError
 from cinetrack.sequence.cine_sequence import Spacing
 from cinetrack.tracking.evidence.source import Evidence
 from cinetrack.tracking.postprocessing.step import TargetMasks
-from cinetrack.tracking.prompts import MaskPrompt, Prompt, check_frame, check_prompt, check_target
+from cinetrack.tracking.prompts import MaskPrompt, Prompt, as_prompt, check_frame, check_prompt, check_target
 from cinetrack.tracking.result import StepResult
 from cinetrack.tracking.stabilisation.stabiliser import STAGE, Reference
 from cinetrack.tracking.stage_clock import StageClock
@@ -79,14 +79,14 @@ class TrackingSession:
         self.results = [self._found(tracked) for tracked in self._tracked]
         return self.results[0]
 
-    def correct(self, prompt: Prompt, target: int = 0) -> StepResult:
-        """Prompt a target anew on the latest frame; tracking goes on from all prompts given.
+    def correct(self, prompt: np.ndarray | Prompt, target: int = 0) -> StepResult:
+        """Prompt a target anew on the latest frame, as in `Chain.start`; tracking goes on from all prompts given.
 
         Sources that remember keep their reference, and the prompt is carried there; where none does, the latest frame
         is the target's new reference.
         """
         check_target(target, len(self.results))
-        self._check(prompt)
+        prompt = self._checked(prompt)
         known = self._tracked[target]
         if any(source.remembers for source in self._chain.sources):
             self._tracked[target], self.results[target] = self._prompted(known.target, known.reference, prompt)
@@ -94,10 +94,9 @@ class TrackingSession:
             self._tracked[target], self.results[target] = self._started(prompt)
         return self.results[target]
 
-    def add_target(self, prompt: Prompt) -> StepResult:
+    def add_target(self, prompt: np.ndarray | Prompt) -> StepResult:
         """One more target, whose reference is the latest frame; it is the last of `results`."""
-        self._check(prompt)
-        tracked, result = self._started(prompt)
+        tracked, result = self._started(self._checked(prompt))
         self._tracked.append(tracked)
         self.results.append(result)
         return result
@@ -116,10 +115,12 @@ class TrackingSession:
     def _references(self) -> list[Reference]:
         return list({id(tracked.reference): tracked.reference for tracked in self._tracked}.values())
 
-    def _check(self, prompt: Prompt) -> None:
+    def _checked(self, given: np.ndarray | Prompt) -> Prompt:
+        prompt = as_prompt(given)
         if not isinstance(prompt, MaskPrompt) and not any(source.decodes for source in self._chain.sources):
             raise InputError(f"{self._chain.name}: expected a mask prompt, found a {type(prompt).__name__}")
         check_prompt(prompt, self._latest.frame.shape)
+        return prompt
 
     def _started(self, prompt: Prompt) -> tuple[_Tracked, StepResult]:
         reference = self._stabilisation.reference(self._latest, self._references())

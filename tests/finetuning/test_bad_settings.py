@@ -8,6 +8,7 @@ import pytest
 import torch
 from tiny import REPOSITORY, write_tiny_config
 
+from cinetrack.cli.main import parse
 from cinetrack.errors import InputError
 from cinetrack.finetuning.phantom_settings import phantom_source
 from cinetrack.finetuning.recipe import PhantomSource, Recipe
@@ -76,10 +77,8 @@ def test_a_yaml_that_is_no_architecture(text, refused, discs, tmp_path):
         (("--set", "trainer.model.image_size=128"), "expected the pictures' size to be set with --image-size"),
         (("--image-size", "80"), "image size: expected a multiple of 32 for this network, found 80"),
         (("--inference-size", "112"), "image size: expected a multiple of 32 for this network, found 112"),
-        (("--image-size", "32"), "image size: expected 64 or more"),
-        (("--inference-region", "20"), "region: expected a side of 64 px or more, found 20"),
-        (("--region", "20", "80"), "region: expected a side of 64 px or more, found 20"),
-        (("--region", "96", "64"), "region: expected a range in ascending order, found (96, 64)"),
+        (("--region", "96", "64"), "region_px: expected two sides in ascending order, found (96, 64)"),
+        (("--region", "96"), "region_px: expected two sides in ascending order, found (96,)"),
         (("--val-share", "1"), "validation share: expected"),
         (("--phantom-config", "x.json"), "expected --phantom-clips with it"),
         (("--device", "cuda"), "--device cuda: expected a CUDA device, found none"),
@@ -88,6 +87,26 @@ def test_a_yaml_that_is_no_architecture(text, refused, discs, tmp_path):
 def test_a_setting_that_cannot_be(words, message, refused, discs, monkeypatch):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     assert message in refused(*words, data=discs)
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (("--image-size", "32"), "argument --image-size: expected a whole number, 64 or more (px), found 32"),
+        (
+            ("--inference-region", "20"),
+            "argument --inference-region: expected a whole number, 64 or more (px), found 20",
+        ),
+        (("--region", "20", "80"), "argument --region: expected a whole number, 64 or more (px), found 20"),
+        (("--epochs", "0"), "argument --epochs: expected a whole number, 1 or more, found 0"),
+        (("--lr", "nan"), "argument --lr: expected a number, above 0, found nan"),
+        (("--precision", "int8"), "argument --precision: expected one of auto, float32, bfloat16, float16, found int8"),
+    ],
+)
+def test_an_option_out_of_its_range(words, message, capsys):
+    with pytest.raises(SystemExit) as stopped:
+        parse(["finetune", "--init", "scratch", "-o", "run", *words])
+    assert stopped.value.code == 2 and message in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
@@ -110,6 +129,8 @@ def test_a_setting_that_cannot_be(words, message, refused, discs, monkeypatch):
         {"precision": "int8"},
         {"image_size_px": 63},
         {"inference_size_px": 0},
+        {"region_px": (96, 64)},
+        {"region_px": (63, 64)},
         {"seed": -1},
     ],
 )

@@ -95,6 +95,19 @@ def test_a_correction_outside_the_region_starts_the_target_over_there(remembers)
     np.testing.assert_array_equal(session.results[1].mask, disc(170, 120, 9))
 
 
+def test_a_click_beside_the_target_and_outside_the_region_does_not_start_the_target_over():
+    source, chain = threshold()
+    session = chain.start(np.zeros(SHAPE, np.int16), disc(30, 30, 8))
+    session.step(np.where(disc(30, 30, 8), 250, 10).astype(np.int16))
+    found = session.correct(PointPrompt(((170.0, 20.0),), (False,)))
+    np.testing.assert_array_equal(found.mask, disc(30, 30, 8))
+    assert source.prompts[-1] == PointPrompt(((64.0, 20.0),), (False,))
+    session.correct(PointPrompt(((30.0, 30.0), (30.0, 140.0)), (True, False)))
+    assert source.prompts[-1] == PointPrompt(((30.0, 30.0), (30.0, 64.0)), (True, False))
+    session.correct(PointPrompt(((30.0, 30.0), (170.0, 30.0)), (False, True)))  # the target is to be there
+    assert source.shown[-1].shape == (172, 150)
+
+
 def test_a_corrected_outline_that_remembers_nothing_moves_its_region_along():
     chain = Chain("outline", (OutlineInRegion(),))
     frame = np.zeros(SHAPE, np.int16)

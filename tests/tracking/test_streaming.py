@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -71,6 +72,25 @@ def test_two_sessions_of_one_model_do_not_disturb_each_other(model, drifting_ser
         np.testing.assert_array_equal(first.step(frames[t]).mask, alone[t])
 
 
+def test_sessions_of_one_model_run_side_by_side_in_threads(model, drifting_series):
+    frames, masks = drifting_series
+    shown = [(frames[:6], masks[0]), (frames[5::-1], masks[5])]
+
+    def tracked(number: int) -> list[tuple[np.ndarray, float]]:
+        session = model.start(shown[number][0][0], shown[number][1])
+        results = [session.step(frame) for frame in shown[number][0][1:]]
+        return [(result.logits, result.predicted_iou) for result in results]
+
+    alone = [tracked(0), tracked(1)]
+    with ThreadPoolExecutor(2) as pool:
+        together = list(pool.map(tracked, (0, 1)))
+    for expected, found in zip(alone, together, strict=True):
+        for (logits, iou), (other_logits, other_iou) in zip(expected, found, strict=True):
+            # To rounding: another thread's arrays lie elsewhere in memory.
+            np.testing.assert_allclose(other_logits, logits, rtol=0, atol=1e-3)
+            np.testing.assert_allclose(other_iou, iou, rtol=0, atol=1e-4)
+
+
 def test_a_copied_session_goes_on_exactly_as_the_original_whatever_happens_to_the_other(model, drifting_series):
     frames, masks = drifting_series
     original = model.start(frames[0], [MaskPrompt(masks[0]), MaskPrompt(np.roll(masks[0], (-22, 14), axis=(0, 1)))])
@@ -104,6 +124,19 @@ def test_a_correction_holds_from_its_frame_on(model, drifting_series):
     np.testing.assert_array_equal(session.correct(MaskPrompt(masks[4])).mask, masks[4])
     # SAM2 weighs the correction against the wrong first outline, which it was told to trust as well.
     assert dice(session.step(frames[5]).mask, masks[5]) > 0.5
+
+
+def test_arrays_are_masks_for_corrections_and_later_targets_too(model, drifting_series):
+    frames, masks = drifting_series
+    session = model.start(frames[0], masks[0])
+    session.step(frames[1])
+    np.testing.assert_array_equal(session.correct(masks[1].astype(np.uint8)).mask, masks[1])
+    np.testing.assert_array_equal(session.add_target(masks[1]).mask, masks[1])
+    for call in (session.correct, session.add_target):
+        for wrong, message in ((masks[1][1:], "pixels"), (np.zeros_like(masks[1]), "no pixel"), ("box", "found str")):
+            with pytest.raises(InputError, match=message):
+                call(wrong)
+    assert len(session.results) == 2
 
 
 def test_a_target_added_later_joins_the_results(model, drifting_series):

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
+from threading import get_ident
 from typing import Any
 
 import numpy as np
@@ -241,6 +242,7 @@ class _PredictedIou:
 
     def __init__(self, network: SAM2Base) -> None:
         self._network = network
+        self._thread = get_ident()
         self.value = float("nan")
 
     def __enter__(self) -> _PredictedIou:
@@ -251,5 +253,7 @@ class _PredictedIou:
         self._handle.remove()
 
     def _keep(self, _module: torch.nn.Module, _inputs: Any, outputs: Any) -> None:
+        if get_ident() != self._thread:  # another session's, which runs the same network beside this one
+            return
         # (masks, ious (1, M), tokens, object scores); of several masks SAM2 takes the one with the greatest estimate.
         self.value = float(outputs[1].float().max())
