@@ -115,7 +115,7 @@ def track(model: Path, frames: int) -> float:
     case = find_cases(ROOT / "examples" / "data")[0].read_case().case
     loaded = load_model(open_bundle(model), "cpu")
     times, began = [], time.perf_counter()
-    for number, _ in enumerate(track_case(case, loaded.tracker, loaded.refiner)):
+    for number, _ in enumerate(track_case(case, loaded.chain)):
         now = time.perf_counter()
         times.append(now - began)
         began = now
