@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+import cinetrack
+
 ROOT = Path(__file__).resolve().parents[1]
 WITH_EXAMPLES = [
     ".".join(path.relative_to(ROOT).with_suffix("").parts)
@@ -21,3 +23,8 @@ def test_a_modules_examples_hold(module, monkeypatch):
     monkeypatch.chdir(ROOT)
     result = doctest.testmod(importlib.import_module(module), optionflags=doctest.ELLIPSIS)
     assert result.attempted > 0 and result.failed == 0
+
+
+@pytest.mark.parametrize("name", sorted(set(cinetrack.__all__) - {"__version__"}))
+def test_every_public_name_has_an_example(name):
+    assert ">>> " in (getattr(cinetrack, name).__doc__ or "")

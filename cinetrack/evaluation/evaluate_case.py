@@ -24,10 +24,11 @@ def evaluate_case(predicted: np.ndarray | Sequence[np.ndarray], case: CaseFiles 
     Raises:
         InputError: there are no labels, the shapes differ, or nothing is left to score.
 
-    >>> case = find_cases(Path("examples/data"))[0]
-    >>> perfect = evaluate_case(case.read_labels(), case)
-    >>> perfect.scores["dice_similarity_coefficient"]
-    1.0
+    Examples:
+        >>> case = find_cases("examples/data")[0]
+        >>> perfect = evaluate_case(case.read_labels(), case)
+        >>> perfect.scores["dice_similarity_coefficient"]
+        1.0
     """
     files = case if isinstance(case, CaseFiles) else _only_series(Path(case))
     truth = read_truth(files)

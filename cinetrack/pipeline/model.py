@@ -22,11 +22,17 @@ from cinetrack.tracking import Chain, Prompt, TrackingSession
 
 @dataclass(frozen=True)
 class Model:
-    """A loaded bundle.
+    """A loaded model. `load_model` makes one.
 
     Attributes:
-        chain: the method, all of it.
+        bundle: the folder that it was loaded from, with its name and fingerprint.
+        chain: the stages of the method, from stabilisation to post-processing.
         device: torch's name of where the networks run, "cpu" where there are none.
+
+    Examples:
+        >>> model = load_model("registration")
+        >>> model.bundle.name, model.device
+        ('registration', 'cpu')
     """
 
     bundle: Bundle
@@ -39,11 +45,41 @@ class Model:
         prompt: np.ndarray | Prompt | Sequence[np.ndarray | Prompt],
         spacing_mm: Spacing = (1.0, 1.0),
     ) -> TrackingSession:
-        """Begin a sequence, to be tracked frame by frame. As `Chain.start`."""
+        """Begin a sequence, to be tracked frame by frame.
+
+        Args:
+            frame: (H, W), the raw intensities of the first frame, of any real number type.
+            prompt: the target on it: an (H, W) mask, a `MaskPrompt`, a `BoxPrompt` or a `PointPrompt`; a list of them
+                for several targets. Boxes and points need a model with SAM2.
+            spacing_mm: (row, column) distance of the pixels in mm. Only an nnU-Net that was trained on files with a
+                spacing looks at it.
+        Raises:
+            InputError: the frame or the prompt is unusable, or the prompt lies outside the frame.
+
+        Examples:
+            >>> import numpy as np
+            >>> frame = np.random.default_rng(0).normal(size=(64, 48))
+            >>> mask = np.zeros((64, 48), dtype=bool)
+            >>> mask[20:30, 10:25] = True
+            >>> session = load_model("registration").start(frame, mask)
+            >>> session.step(np.roll(frame, 2, axis=0)).mask.shape
+            (64, 48)
+        """
         return self.chain.start(frame, prompt, spacing_mm)
 
     def track(self, case: TrackingCase) -> Iterator[TrackedFrame]:
-        """Track a case causally: its first frame with the given mask, then one frame after the other."""
+        """Track a case frame by frame, without looking ahead.
+
+        Yields:
+            For each frame, the given one first: `mask`, (H, W) bool, and the model's scores.
+
+        Examples:
+            >>> from cinetrack import read_case
+            >>> case = read_case("examples/data/P977_0001")
+            >>> masks = [frame.mask for frame in load_model("static").track(case)]
+            >>> len(masks), bool((masks[-1] == case.first_mask).all())
+            (60, True)
+        """
         return track(case, self.chain)
 
 
@@ -59,7 +95,7 @@ def load_model(model: Bundle | Path | str | None = None, device: str = "auto", m
     Raises:
         BundleError, InputError: there is no such bundle or device; weights or settings are unusable.
 
-    Example:
+    Examples:
         >>> import numpy as np
         >>> model = load_model("static")
         >>> mask = np.eye(64, dtype=bool)

@@ -26,6 +26,12 @@ class CineSequence:
         region: the scanned region as the file says it ("thorax", "abdomen", "pelvis", ...).
     Raises:
         InputError: a shape, type or value that no cine-MR series has.
+
+    Examples:
+        >>> frames = np.zeros((8, 64, 48), dtype=np.uint16)
+        >>> sequence = CineSequence(frames, (1.5, 1.5), frame_rate_hz=4.0, field_strength_t=0.35, region="thorax")
+        >>> len(sequence), sequence.frame_shape
+        (8, (64, 48))
     """
 
     frames: np.ndarray
@@ -72,6 +78,13 @@ class TrackingCase:
         first_mask: (H, W) bool, at least one pixel.
     Raises:
         EmptyMaskError, InputError: the mask is empty, not bool or not of the frames' shape.
+
+    Examples:
+        >>> sequence = CineSequence(np.zeros((8, 64, 48)), (1.0, 1.0), 4.0, 0.35, "thorax")
+        >>> mask = np.zeros((64, 48), dtype=bool)
+        >>> mask[20:30, 10:25] = True
+        >>> TrackingCase("A_001", sequence, mask).case_id
+        'A_001'
     """
 
     case_id: str

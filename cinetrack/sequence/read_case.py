@@ -21,9 +21,10 @@ def read_case(folder: Path | str, case_id: str | None = None) -> TrackingCase:
     Raises:
         InputError: names the file that is missing or unusable, or the cases to choose from.
 
-    >>> case = read_case("examples/data/P977_0001")
-    >>> case.sequence.frames.shape, case.first_mask.shape
-    ((60, 176, 160), (176, 160))
+    Examples:
+        >>> case = read_case("examples/data/P977_0001")
+        >>> case.sequence.frames.shape, case.first_mask.shape
+        ((60, 176, 160), (176, 160))
     """
     folder = Path(folder)
     if is_input_folder(folder):

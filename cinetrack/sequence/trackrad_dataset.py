@@ -134,14 +134,20 @@ class CaseFiles:
         return own if os.path.exists(own) else self.folder / f"{stem}.json"
 
 
-def find_cases(root: Path) -> list[CaseFiles]:
-    """The series below a dataset folder, or of a single patient's folder, sorted by patient and series.
+def find_cases(root: Path | str) -> list[CaseFiles]:
+    """Find the series of a data set, or of a single patient, sorted by patient and series. Nothing is read yet.
 
-    A subfolder counts as a patient where it has `images/` or `targets/`.
-
+    Args:
+        root: a folder of patients' folders, or one patient's. A folder counts as a patient's where it has `images/` or
+            `targets/`.
     Raises:
         InputError: `root` is missing, or holds no patient.
+
+    Examples:
+        >>> [case.case_id for case in find_cases("examples/data")]
+        ['P977_0001']
     """
+    root = Path(root)
     with input_errors(root, "a TrackRAD2025 dataset or patient folder"):
         if not root.is_dir():
             raise InputError(f"{root}: expected a TrackRAD2025 dataset or patient folder, found none")

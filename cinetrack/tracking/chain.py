@@ -35,7 +35,7 @@ class Chain:
         stabiliser: how frames are held still.
         postprocessing: what is done with each mask, in order; each step is given the one before's mask.
 
-    Example:
+    Examples:
         >>> import numpy as np
         >>> from cinetrack.tracking.evidence.outline import OutlineSource
         >>> registration = Chain("registration", (OutlineSource(),), Stabiliser(("flexible",)))

@@ -12,7 +12,19 @@ from cinetrack.errors import EmptyMaskError, InputError
 
 @dataclass(frozen=True, eq=False)
 class MaskPrompt:
-    """A target's outline on one frame: `mask`, (H, W) bool, at least one pixel."""
+    """A target's outline on one frame.
+
+    Attributes:
+        mask: (H, W) bool, at least one pixel.
+    Raises:
+        EmptyMaskError, InputError: the mask is empty, not bool or not two-dimensional.
+
+    Examples:
+        >>> mask = np.zeros((64, 48), dtype=bool)
+        >>> mask[20:30, 10:25] = True
+        >>> int(MaskPrompt(mask).mask.sum())
+        150
+    """
 
     mask: np.ndarray
 
@@ -26,7 +38,18 @@ class MaskPrompt:
 
 @dataclass(frozen=True)
 class BoxPrompt:
-    """A box around a target, in pixel edges: it covers rows top..bottom and columns left..right (exclusive)."""
+    """A box around a target, for models with SAM2.
+
+    Attributes:
+        top, left, bottom, right: pixel edges: the box covers the rows from `top` up to `bottom` and the columns from
+            `left` up to `right`, these two left out.
+    Raises:
+        InputError: the box has no area.
+
+    Examples:
+        >>> BoxPrompt(top=20, left=10, bottom=30, right=25)
+        BoxPrompt(top=20, left=10, bottom=30, right=25)
+    """
 
     top: float
     left: float
@@ -40,7 +63,18 @@ class BoxPrompt:
 
 @dataclass(frozen=True)
 class PointPrompt:
-    """Clicks on a frame: `points` as (row, column) in pixels, `positive` says which lie inside the target."""
+    """Clicks on a frame, for models with SAM2.
+
+    Attributes:
+        points: (row, column) of each click, in pixels.
+        positive: for each click, whether it lies inside the target (True) or outside it (False).
+    Raises:
+        InputError: there are no points, or not one sign for each.
+
+    Examples:
+        >>> PointPrompt(points=((25.0, 17.0), (40.0, 17.0)), positive=(True, False)).positive
+        (True, False)
+    """
 
     points: tuple[tuple[float, float], ...]
     positive: tuple[bool, ...]

@@ -37,10 +37,23 @@ class _Tracked:
 
 
 class TrackingSession:
-    """A sequence, its targets and where they are on the latest frame. Start one with `Chain.start`.
+    """A sequence, its targets and where they are on the latest frame. Start one with `Model.start`.
 
     Attributes:
         results: the targets on the latest frame, in the order in which they were prompted.
+
+    Examples:
+        >>> import cinetrack
+        >>> case = cinetrack.read_case("examples/data/P977_0001")
+        >>> frames = case.sequence.frames
+        >>> session = cinetrack.load_model("registration").start(frames[0], case.first_mask)
+        >>> result = session.step(frames[1])
+        >>> added = session.add_target(case.first_mask)  # one more target, from this frame on
+        >>> corrected = session.correct(case.first_mask, target=0)
+        >>> later = session.copy()  # goes on by itself
+        >>> result = session.step(frames[2])
+        >>> len(session.results), len(later.results)
+        (2, 2)
     """
 
     def __init__(self, chain: Chain, frame: np.ndarray, prompts: Sequence[Prompt], spacing_mm: Spacing) -> None:
@@ -57,7 +70,7 @@ class TrackingSession:
 
     @property
     def seconds(self) -> dict[str, float]:
-        """Seconds spent so far by stage; with those of copies of this session."""
+        """Seconds spent so far in each stage, the time of this session's copies included."""
         return dict(self._clock.seconds)
 
     def step(self, frame: np.ndarray) -> StepResult:

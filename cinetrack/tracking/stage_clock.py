@@ -10,7 +10,7 @@ from time import perf_counter
 class StageClock:
     """Counts seconds by stage. A stage that begins within another one stops the outer one's count meanwhile.
 
-    Example:
+    Examples:
         >>> clock = StageClock()
         >>> with clock.stage("sam2"):
         ...     with clock.stage("stabilisation"):

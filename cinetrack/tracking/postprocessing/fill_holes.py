@@ -57,7 +57,7 @@ def fill_holes(mask: np.ndarray) -> np.ndarray:
     Returns:
         (H, W) bool.
 
-    Example:
+    Examples:
         >>> ring = np.ones((3, 3), dtype=bool)
         >>> ring[1, 1] = False
         >>> bool(fill_holes(ring)[1, 1])
