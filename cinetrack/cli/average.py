@@ -15,12 +15,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=Path,
         nargs="+",
         metavar="CHECKPOINT",
-        help="checkpoints, or bundles with a SAM2, of one architecture",
+        help="checkpoints, or bundles with a SAM2, all of one architecture",
     )
     parser.add_argument(
-        "--shares", type=float, nargs="+", metavar="SHARE", help="weight of each in the mean (default: equal ones)"
+        "--shares",
+        type=float,
+        nargs="+",
+        metavar="SHARE",
+        help="weight of each in the mean; they are divided by their sum (default: all equal)",
     )
-    parser.add_argument("-o", "--output", type=Path, required=True, help="the new checkpoint")
+    parser.add_argument("-o", "--output", type=Path, required=True, help="checkpoint to write")
 
 
 def run(args: argparse.Namespace) -> int:

@@ -23,10 +23,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     actions = parser.add_subparsers(dest="action", required=True, metavar="ACTION")
     create = actions.add_parser("create", help="copy weights and configuration into a new bundle, and check it")
     create.add_argument(
-        "--tracker", required=True, help="a SAM2 checkpoint, a bundle whose tracker is taken, registration, or static"
+        "--tracker",
+        required=True,
+        help="what tracks: a SAM2 checkpoint, a bundle whose tracker is taken over, registration, or static",
     )
     create.add_argument(
-        "--tracker-config", help="a SAM2.1 configuration's file name or a yaml; guessed for Meta's published names"
+        "--tracker-config",
+        help="architecture of the checkpoint: the name of one of SAM2's own configurations, as sam2.1_hiera_s.yaml, or "
+        "a "
+        "yaml file of the same schema (default: by the file names that Meta publishes; needed for any other)",
     )
     Sam2Settings.add_options(create, {"region_px": "--region"})
     create.add_argument(
@@ -36,25 +41,42 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "they are, as in the paper)",
     )
     add_outline_weight(create)
-    create.add_argument("--refiner", type=Path, metavar="FOLDER", help="an nnU-Net trained-model folder")
     create.add_argument(
-        "--folds", nargs="+", action=FoldsAction, default=["0"], help='folds to average, or "all" (default 0)'
+        "--refiner", type=Path, metavar="FOLDER", help="folder of a trained nnU-Net model (default: none)"
     )
-    create.add_argument("--refiner-checkpoint", default=NnunetSettings.checkpoint, help="file name within each fold")
+    create.add_argument(
+        "--folds",
+        nargs="+",
+        action=FoldsAction,
+        default=["0"],
+        help='the refiner\'s folds, whose answers are averaged, or "all" (default 0)',
+    )
+    create.add_argument(
+        "--refiner-checkpoint",
+        default=NnunetSettings.checkpoint,
+        help="the refiner's checkpoint in each fold (default %(default)s)",
+    )
     NnunetSettings.add_options(create, {"window": "--window"})
     create.add_argument(
         "--refiner-region",
         type=NnunetSourceSettings.option_type("region_px"),
         metavar="PX",
-        help="make the nnU-Net a source beside the tracker, shown a square of this side around the target; for one "
-        "that was taught with `refiner prepare --region` (default: it redraws the tracker's masks, as in the paper)",
+        help="make the refiner a source beside the tracker, which sees a square of this side around the target; for "
+        "one "
+        "that was trained with `refiner prepare --region` (default: it redraws the tracker's masks, as in the paper)",
     )
     add_refiner_options(create)
-    create.add_argument("--box-segmenter", metavar="NAME", help=f"of the labelling app: {', '.join(BOX_SEGMENTERS)}")
-    create.add_argument("--name", help="the bundle's name; its folder's by default")
-    create.add_argument("-o", "--output", type=Path, required=True, help="the new bundle's folder")
+    create.add_argument(
+        "--box-segmenter",
+        metavar="NAME",
+        help=f"what turns a box into a mask in the labelling app: {', '.join(BOX_SEGMENTERS)} (default: sam2 with "
+        "Meta's "
+        "configurations, grabcut with any other model)",
+    )
+    create.add_argument("--name", help="name of the bundle, for logs (default: its folder's)")
+    create.add_argument("-o", "--output", type=Path, required=True, help="folder to write; it must be new")
     check = actions.add_parser("check", help="verify a bundle's checksums and run it on a few small frames")
-    check.add_argument("folder", type=Path)
+    check.add_argument("folder", type=Path, metavar="BUNDLE", help="folder of the bundle, or a shipped one's name")
 
 
 def add_outline_weight(parser: Any) -> None:
@@ -63,8 +85,10 @@ def add_outline_weight(parser: Any) -> None:
         "--outline-weight",
         type=OutlineSettings.option_type("weight"),
         metavar="W",
-        help="add the prompted outline as a source: log-odds for each pixel of distance from it; a network can move it "
-        "by 8 / W pixels (default: the tracker's, none for SAM2 on frames as they are)",
+        help="add the given outline as a source: W log-odds for each pixel of distance from it; a larger W ties "
+        "networks to "
+        "the outline, which each can move by 8 / W pixels (default: the tracker's, none for SAM2 on frames as they "
+        "are)",
     )
 
 

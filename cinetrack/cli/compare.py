@@ -15,14 +15,28 @@ from cinetrack.sequence.atomic_write import write_text_atomically
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("baseline", type=Path, help="metrics.json that the others are compared with")
-    parser.add_argument("others", type=Path, nargs="+", help="metrics.json of each other model")
-    parser.add_argument("--names", nargs="+", help="names, the baseline's first (default: from the paths)")
     parser.add_argument(
-        "--format", choices=FORMATS, default="markdown", help="how the tables are printed (default markdown)"
+        "baseline", type=Path, help="metrics.json of `cinetrack evaluate` that the others are compared with"
     )
-    parser.add_argument("--output", "-o", type=Path, help="folder that gets the tables in every format")
-    parser.add_argument("--seed", type=int, default=0, help="decides the resamples of the bootstrap (default 0)")
+    parser.add_argument("others", type=Path, nargs="+", help="metrics.json of each other model, on the same cases")
+    parser.add_argument(
+        "--names", nargs="+", help="names of the models in the tables, the baseline's first (default: from the paths)"
+    )
+    parser.add_argument(
+        "--format",
+        choices=FORMATS,
+        default="markdown",
+        help="format in which the tables are printed (default markdown)",
+    )
+    parser.add_argument(
+        "--output", "-o", type=Path, help="folder to write the tables into, in every format (default: only print them)"
+    )
+    parser.add_argument(
+        "--seed",
+        type=int,
+        default=0,
+        help="seed of the bootstrap's resamples; the same seed gives the same intervals (default 0)",
+    )
 
 
 def run(args: argparse.Namespace) -> int:

@@ -19,10 +19,14 @@ from cinetrack.sequence.atomic_write import write_text_atomically
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command's arguments."""
-    parser.add_argument("predictions", type=Path, help="folder with <case>/images/mri-linac-series-targets/output.mha")
-    parser.add_argument("--truth", type=Path, required=True, help="labelled TrackRAD2025 dataset or patient folder")
-    parser.add_argument("--output", "-o", type=Path, required=True, help="metrics.json to write")
-    parser.add_argument("--frames-csv", type=Path, help="also write every frame's metrics to this file")
+    parser.add_argument("predictions", type=Path, help="folder that `cinetrack predict` or the container wrote")
+    parser.add_argument("--truth", type=Path, required=True, help="data set, or one case, with labels of every frame")
+    parser.add_argument(
+        "--output", "-o", type=Path, required=True, help="JSON file to write, with the challenge's keys"
+    )
+    parser.add_argument(
+        "--frames-csv", type=Path, help="CSV file to write with the metrics of every frame (default: none)"
+    )
     parser.add_argument("--workers", type=int, help="processes that share the cases (default: one for each core)")
 
 

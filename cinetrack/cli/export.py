@@ -15,20 +15,35 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command's arguments."""
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
     parser.epilog = "formats:\n" + "\n".join(f"  {name:<11} {known.HELP}" for name, known in FORMATS.items())
-    parser.add_argument("predictions", type=Path, metavar="PREDICTIONS", help="a folder that cinetrack predict wrote")
+    parser.add_argument("predictions", type=Path, metavar="PREDICTIONS", help="folder that `cinetrack predict` wrote")
     parser.add_argument(
         "--dataset",
         type=Path,
         metavar="DATASET",
-        help="the cases that were tracked, where they are no longer where they were",
+        help="folder of the cases that were tracked (default: where they were then)",
     )
-    parser.add_argument("-o", "--output", type=Path, required=True, metavar="OUT", help="gets the files")
-    parser.add_argument("--format", nargs="+", required=True, choices=FORMATS, metavar="FORMAT", help="one or several")
-    parser.add_argument("--target-names", nargs="+", default=[], metavar="NAME", help="of targets 1, 2, ...")
+    parser.add_argument(
+        "-o", "--output", type=Path, required=True, metavar="OUT", help="folder to write the files into"
+    )
+    parser.add_argument(
+        "--format",
+        nargs="+",
+        required=True,
+        choices=FORMATS,
+        metavar="FORMAT",
+        help="one or several of the formats listed below",
+    )
+    parser.add_argument(
+        "--target-names",
+        nargs="+",
+        default=[],
+        metavar="NAME",
+        help="names of targets 1, 2, ... in what is written (default: target, or target 1, target 2, ... of several)",
+    )
     parser.add_argument(
         "--leave-out-patient",
         action="store_true",
-        help="no patient details in DICOM, though the case's record has them",
+        help="write DICOM without the patient's details (default: with those that the import has kept)",
     )
 
 

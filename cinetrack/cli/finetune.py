@@ -44,7 +44,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         action="append",
         default=[],
         metavar="DATASET",
-        help="labelled cases to train on; may be repeated",
+        help="data set to train on, of which cases with labels of every frame are used; may be repeated",
     )
     add(
         "--pseudo-labels",
@@ -52,7 +52,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         action="append",
         default=[],
         metavar="FOLDER",
-        help="also train on these, as `cinetrack propagate` wrote them; their images must be in --data",
+        help="folder that `cinetrack propagate` wrote, to train on as well; its images must be in --data",
     )
     add(
         "--phantom-clips",
@@ -61,17 +61,23 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="N",
         help="draw this many synthetic clips for each epoch, beside --data or alone (default 0)",
     )
-    add("--phantom-config", type=Path, metavar="FILE.json", help="settings of the synthetic clips, and their size_px")
+    add(
+        "--phantom-config",
+        type=Path,
+        metavar="FILE.json",
+        help="JSON file with settings of the synthetic clips and the range of their side, size_px (default: the "
+        "clips' own)",
+    )
     add(
         "--init",
         required=True,
         metavar="FILE.pt|BUNDLE|scratch",
-        help="weights to start from; scratch for random ones, which needs --config",
+        help="weights to start from: a checkpoint of SAM2, a bundle, or scratch for random ones, which needs --config",
     )
     add(
         "--config",
         metavar="NAME|FILE.yaml",
-        help="the architecture: tiny, small, base+, large or a yaml (default: that of --init)",
+        help="architecture: tiny, small, base+, large or a yaml file (default: that of --init)",
     )
     add(
         "-o",
@@ -79,18 +85,31 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=Path,
         required=True,
         metavar="RUN",
-        help="folder for checkpoints, tables and curves; a run that is there already is continued",
+        help="folder for checkpoints, tables and curves; a run that was stopped there goes on",
     )
-    add("--val-data", type=Path, action="append", default=[], metavar="DATASET", help="cases to validate with")
+    add(
+        "--val-data",
+        type=Path,
+        action="append",
+        default=[],
+        metavar="DATASET",
+        help="cases to validate with; may be repeated (default: --val-share)",
+    )
     add(
         "--val-share",
         type=float,
         default=0.2,
+        metavar="SHARE",
         help="share of the patients in --data that validate instead of training, where there is no --val-data "
         "(default %(default)s)",
     )
     Recipe.add_options(parser, OPTIONS)
-    add("--device", default="auto", choices=("auto", "cpu", "cuda"), help="auto: a GPU where there is one")
+    add(
+        "--device",
+        default="auto",
+        choices=("auto", "cpu", "cuda"),
+        help="where to train; auto is a GPU where there is one (default auto)",
+    )
     add(
         "--set",
         action="append",

@@ -35,25 +35,40 @@ COLUMNS = {
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command's arguments."""
     parser.epilog = NOTICE
-    parser.add_argument("predictions", type=Path, metavar="PREDICTIONS", help="folder of predictions or a live session")
-    parser.add_argument("--truth", type=Path, help="dataset: frame rates, and labels to judge the gate by")
     parser.add_argument(
-        "--margins", type=float, nargs="+", default=DEFAULT_MARGINS_MM, metavar="MM", help="default 2 3 5 7"
+        "predictions", type=Path, metavar="PREDICTIONS", help="folder that `cinetrack predict` or `stream` wrote"
+    )
+    parser.add_argument(
+        "--truth",
+        type=Path,
+        help="data set with the frame rates, and the labels to judge the gate by (default: only the duty cycle is "
+        "known)",
+    )
+    parser.add_argument(
+        "--margins",
+        type=float,
+        nargs="+",
+        default=DEFAULT_MARGINS_MM,
+        metavar="MM",
+        help="how far the target may be from where it was on the first frame; each is a gate of its own (default 2 3 5 "
+        "7)",
     )
     parser.add_argument(
         "--latencies",
         nargs="+",
         default=DEFAULT_LATENCIES_MS,
         metavar="MS",
-        help="acquisition to beam, one number or ON:OFF each (default 0 300)",
+        help="time from acquisition to beam; 300:150 is 300 ms to switch on and 150 ms to switch off (default 0 300)",
     )
     parser.add_argument(
         "--share",
         type=float,
-        help="ask for this share of the target within the grown planned one, not for the centroid",
+        help="the beam is on while this share of the target, 0 to 1, lies within the planned target grown by the "
+        "margin "
+        "(default: while the centroid is within the margin)",
     )
-    parser.add_argument("--frame-rate", type=float, metavar="HZ", help="where no --truth tells it")
-    parser.add_argument("--output", "-o", type=Path, help="also write every case's rows as JSON")
+    parser.add_argument("--frame-rate", type=float, metavar="HZ", help="frames a second, needed without --truth")
+    parser.add_argument("--output", "-o", type=Path, help="JSON file to write with every case's rows (default: none)")
 
 
 def run(args: argparse.Namespace) -> int:

@@ -26,37 +26,64 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "source",
         type=Path,
         metavar="SOURCE",
-        help="a file or folder tree: DICOM, NIfTI, NRRD, MetaImage, PNG, TIFF, films",
+        help="a file, or a folder that is searched with all below it, of DICOM, NIfTI, NRRD, MetaImage, PNG, TIFF or "
+        "films",
     )
     parser.add_argument(
-        "-o", "--output", type=Path, metavar="DATASET", help="gets a folder a patient; not needed with --dry-run"
+        "-o",
+        "--output",
+        type=Path,
+        metavar="DATASET",
+        help="folder to write; it gets a folder for each patient (not needed with --dry-run)",
     )
     parser.add_argument("--dry-run", action="store_true", help="print what was found as a table and write nothing")
-    parser.add_argument("--frame-rate", type=_positive, metavar="HZ", help="where the source has no times, or others")
-    parser.add_argument("--field-strength", type=_positive, metavar="TESLA", help="where the source does not say")
-    parser.add_argument("--region", metavar="WORD", help="scanned region, as thorax, abdomen or pelvis")
+    parser.add_argument(
+        "--frame-rate", type=_positive, metavar="HZ", help="frames a second (default: from the source's times)"
+    )
+    parser.add_argument(
+        "--field-strength",
+        type=_positive,
+        metavar="TESLA",
+        help="field strength (default: what the source says; needed where it does not)",
+    )
+    parser.add_argument(
+        "--region",
+        metavar="WORD",
+        help="scanned region, as thorax, abdomen or pelvis (default: what the source says; needed where it does not)",
+    )
     parser.add_argument(
         "--pixel-spacing",
         type=_spacing,
         metavar="MM",
-        help="or ROW,COLUMN: distance of pixels, where the source does not say",
+        help="distance of pixels, one number or ROW,COLUMN (default: what the source says; needed where it does not)",
     )
     parser.add_argument(
         "--top",
         choices=("head", "feet"),
-        help="what the first row shows, where there are no direction cosines; else instead of them",
+        help="which side of the patient the first row of the pictures shows (default: by the source's directions; "
+        "needed "
+        "where it has none)",
     )
     parser.add_argument(
-        "--masks", type=Path, metavar="PATH", help="the target's masks, of the first frame or of every frame"
+        "--masks",
+        type=Path,
+        metavar="PATH",
+        help="file or folder with the target's mask on the first frame or on every frame (default: DICOM-SEG and "
+        "RTSTRUCT "
+        "found in SOURCE)",
     )
     parser.add_argument(
-        "--target", metavar="NAME", help="which target of the masks, by name or value, where there are several"
+        "--target",
+        metavar="NAME",
+        help="the target's name in a DICOM-SEG or RTSTRUCT, or its pixel value; needed where the masks hold several",
     )
     parser.add_argument(
-        "--name", default="case", metavar="PREFIX", help="cases are called PREFIX_001, PREFIX_002, ... (default: case)"
+        "--name", default="case", metavar="PREFIX", help="cases are called PREFIX_001, PREFIX_002, ... (default case)"
     )
     parser.add_argument(
-        "--keep-identifiers", action="store_true", help="write the patient details that the source has into source.json"
+        "--keep-identifiers",
+        action="store_true",
+        help="keep the patient's details in source.json, so that exported DICOM has them (default: leave them out)",
     )
 
 

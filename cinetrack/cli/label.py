@@ -9,30 +9,41 @@ import sys
 from pathlib import Path
 
 from cinetrack.cli.notes import note
+from cinetrack.cli.options import add_device, add_model
 from cinetrack.errors import InputError
 from cinetrack.labelling.users import UserFile, add_user
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command's arguments."""
-    parser.add_argument("dataset", type=Path, nargs="?", metavar="DATASET", help="a TrackRAD2025 dataset folder")
+    parser.add_argument("dataset", type=Path, nargs="?", metavar="DATASET", help="folder of the cases to label")
     parser.add_argument(
         "--store",
         default="labels",
-        help="where labels go: folder (default ./labels), hf://datasets/OWNER/NAME, s3://...",
+        help="where labels are kept: a folder, hf://datasets/OWNER/NAME, s3://... or another fsspec URL (default: the "
+        "folder labels)",
     )
-    parser.add_argument("--model", type=Path, help="bundle folder, or the name of a shipped bundle")
+    add_model(parser)
+    add_device(parser)
     parser.add_argument(
-        "--device", default="auto", help="auto, cpu, cuda or cuda:N (default auto: a GPU where there is one)"
+        "--host",
+        default="127.0.0.1",
+        help="address to listen on; 0.0.0.0 lets other machines in (default 127.0.0.1: this machine only)",
+    )
+    parser.add_argument("--port", type=int, help="port to listen on (default: the first free one from 7860 on)")
+    parser.add_argument(
+        "--share", action="store_true", help="serve through a public gradio.live link too; needs --auth"
     )
     parser.add_argument(
-        "--host", default="127.0.0.1", help="address to listen on (default 127.0.0.1: this machine only)"
+        "--auth",
+        type=Path,
+        metavar="FILE",
+        help="JSON file of users and hashed passwords; with it, everyone has to log in (default: nobody has to)",
     )
-    parser.add_argument("--port", type=int, help="the first free one from 7860 on by default")
-    parser.add_argument("--share", action="store_true", help="also through a public gradio.live link; needs --auth")
-    parser.add_argument("--auth", type=Path, metavar="FILE", help="json file of users and hashed passwords")
     parser.add_argument(
-        "--add-user", metavar="NAME", help="add a user to the --auth file (or change a password), and stop"
+        "--add-user",
+        metavar="NAME",
+        help="add a user to the --auth file, or change a password, and stop; the password is read from stdin",
     )
 
 

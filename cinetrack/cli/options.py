@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 
@@ -22,6 +23,27 @@ class FoldsAction(argparse.Action):
         setattr(namespace, self.dest, [part for word in words for part in str(word).split(",") if part])
 
 
+def add_model(parser: argparse.ArgumentParser) -> None:
+    """Declare --model: the bundle that a command runs."""
+    parser.add_argument(
+        "--model",
+        type=Path,
+        help="the model to run: a bundle's folder, or default, registration or static (default: /opt/ml/model where "
+        "that "
+        "holds a bundle, else default)",
+    )
+
+
+def add_device(parser: argparse.ArgumentParser) -> None:
+    """Declare --device: where networks run."""
+    parser.add_argument(
+        "--device",
+        default="auto",
+        help="where networks run: cpu, cuda, cuda:N for the Nth GPU, or auto for a GPU where there is one (default "
+        "auto)",
+    )
+
+
 def add_mirroring(parser: argparse.ArgumentParser) -> None:
     """Declare --mirroring on or off; `args.mirroring` is a bool."""
     parser.add_argument(
@@ -29,8 +51,9 @@ def add_mirroring(parser: argparse.ArgumentParser) -> None:
         type=_on_or_off,
         default=True,
         metavar="on|off",
-        help="test-time mirroring: the refiner averages its answers to the frame and its mirror images, which is a "
-        "little better and up to four times as slow (default on)",
+        help="test-time mirroring: the nnU-Net averages its answers to the frame and its mirror images, as in the "
+        "paper, "
+        "and takes up to four times as long; turn it off where time is short (default on)",
     )
 
 

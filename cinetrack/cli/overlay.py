@@ -14,10 +14,16 @@ from cinetrack.sequence import CaseFiles, find_cases
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("case", type=Path, help="patient folder of a TrackRAD2025 dataset")
-    parser.add_argument("--output", "-o", type=Path, required=True, help=f"file to write: {', '.join(WRITERS)}")
-    parser.add_argument("--prediction", type=Path, help="prediction to draw: the case's folder or the folder above it")
-    parser.add_argument("--series", help="name of the series, where the patient has several")
+    parser.add_argument("case", type=Path, help="folder of the case")
+    parser.add_argument(
+        "--output", "-o", type=Path, required=True, help=f"file to write; its ending says what: {', '.join(WRITERS)}"
+    )
+    parser.add_argument(
+        "--prediction",
+        type=Path,
+        help="folder of predictions to draw, or this case's in it (default: draw the labels alone)",
+    )
+    parser.add_argument("--series", help="which series; needed where the patient has several")
 
 
 def run(args: argparse.Namespace) -> int:

@@ -16,10 +16,12 @@ from cinetrack.phantom.parameters import DIFFICULTIES, FIELD_STRENGTHS_T, REGION
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command's arguments."""
-    parser.add_argument("out", type=Path, help="data set folder to write to; each case gets a folder")
+    parser.add_argument("out", type=Path, help="data set to write; it gets a folder for each case")
     parser.add_argument("--cases", type=int, required=True, help="number of cases")
-    parser.add_argument("--seed", type=int, required=True, help="0 or more; the same seed gives the same bytes")
-    parser.add_argument("--frames", type=int, help="frames of each case (default: drawn, 44 to 248)")
+    parser.add_argument(
+        "--seed", type=int, required=True, help="number of the draw, 0 or more; the same seed gives the same files"
+    )
+    parser.add_argument("--frames", type=int, help="frames of each case (default: drawn for each case, 44 to 248)")
     parser.add_argument(
         "--field",
         type=float,
@@ -28,34 +30,47 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--region", choices=REGIONS, help="scanned region: sets anatomy and targets (default: drawn)")
     parser.add_argument(
-        "--difficulty", choices=DIFFICULTIES, help="how far targets move and how well they are seen (default: drawn)"
+        "--difficulty",
+        choices=DIFFICULTIES,
+        help="how far targets move and how well they show (default: drawn for each case)",
     )
     parser.add_argument(
-        "--size", type=int, nargs=2, metavar=("ROWS", "COLUMNS"), help="frame size, px (default: drawn)"
+        "--size",
+        type=int,
+        nargs=2,
+        metavar=("ROWS", "COLUMNS"),
+        help="size of the frames in px, each 125 to 400 (default: drawn for each case)",
     )
     parser.add_argument(
         "--largest-target",
         type=float,
         default=PhantomRequest.largest_target_mm,
         metavar="MM",
-        help="largest diameter of a target (default %(default)s)",
+        help="largest diameter of a target, 15 to 90; small targets are harder (default %(default)s)",
     )
-    parser.add_argument("--frame-rate", type=float, help="frames a second (default: drawn)")
+    parser.add_argument("--frame-rate", type=float, help="frames a second (default: drawn for each case)")
     parser.add_argument(
         "--randomised",
         type=float,
         default=0.0,
         metavar="SHARE",
-        help="share of cases of random shapes instead of anatomy, 0 to 1 (default 0)",
+        help="share of the cases, 0 to 1, that show random shapes instead of anatomy (default 0)",
     )
     parser.add_argument(
         "--interleaved",
         action="store_true",
-        help="each case as a sagittal and a coronal series imaged in turns; --frame-rate is of both together",
+        help="write each case as a sagittal and a coronal series imaged in turns, which share --frame-rate (default: "
+        "one "
+        "series)",
     )
-    parser.add_argument("--unlabelled", action="store_true", help="write the images alone, without targets/")
     parser.add_argument(
-        "--workers", type=int, default=1, help="processes that share the work; the cases are the same (default 1)"
+        "--unlabelled", action="store_true", help="write no labels and no first mask (default: with them)"
+    )
+    parser.add_argument(
+        "--workers",
+        type=int,
+        default=1,
+        help="processes that share the work; the cases do not depend on it (default 1)",
     )
 
 

@@ -9,6 +9,7 @@ from time import perf_counter
 
 from cinetrack.bundle.lookup import find_bundle
 from cinetrack.cli.notes import note
+from cinetrack.cli.options import add_device, add_model
 from cinetrack.pipeline.model import load_model
 from cinetrack.runs.failure import report_failures
 from cinetrack.runs.jobs import run_jobs, unfinished
@@ -21,17 +22,24 @@ from cinetrack.runs.shard import this_shard
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command's arguments."""
     parser.add_argument(
-        "source", type=Path, metavar="DATASET_OR_CASE", help="a data set, a case, or a folder laid out as /input"
+        "source",
+        type=Path,
+        metavar="DATASET_OR_CASE",
+        help="a data set, one case, or a folder laid out as Grand-Challenge's /input",
     )
     parser.add_argument(
-        "-o", "--output", type=Path, required=True, help="folder for each case's masks and prediction.json"
+        "-o",
+        "--output",
+        type=Path,
+        required=True,
+        help="folder to write; it gets a folder for each case, with masks and prediction.json",
     )
-    parser.add_argument("--model", type=Path, help="bundle folder, or the name of a shipped bundle")
+    add_model(parser)
+    add_device(parser)
     parser.add_argument(
-        "--device", default="auto", help="auto, cpu, cuda or cuda:N (default auto: a GPU where there is one)"
-    )
-    parser.add_argument(
-        "--overwrite", action="store_true", help="track finished cases again instead of passing over them"
+        "--overwrite",
+        action="store_true",
+        help="track finished cases again (default: pass over them, so that a stopped run goes on)",
     )
 
 

@@ -9,6 +9,7 @@ from time import perf_counter
 
 from cinetrack.bundle.lookup import find_bundle
 from cinetrack.cli.notes import note
+from cinetrack.cli.options import add_device, add_model
 from cinetrack.labelling.label_book import LabelBook
 from cinetrack.labelling.pseudo_labels import PropagationJob, labelled_cases
 from cinetrack.labelling.store import open_files
@@ -23,22 +24,26 @@ from cinetrack.sequence import find_cases
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command's arguments."""
-    parser.add_argument("dataset", type=Path, metavar="DATASET", help="a TrackRAD2025 dataset folder")
-    parser.add_argument("--store", required=True, help="the labels: folder, hf://datasets/OWNER/NAME, s3://..., ...")
-    parser.add_argument("--model", type=Path, help="bundle folder, or the name of a shipped bundle")
+    parser.add_argument("dataset", type=Path, metavar="DATASET", help="folder of the cases that were labelled")
+    parser.add_argument(
+        "--store",
+        required=True,
+        help="where the labels are: a folder, hf://datasets/OWNER/NAME, s3://... or another fsspec URL",
+    )
+    add_model(parser)
     parser.add_argument(
         "-o",
         "--output",
         type=Path,
         required=True,
         metavar="PSEUDO",
-        help="folder for one folder of pseudo-labels for each sequence",
+        help="folder to write; it gets a folder of pseudo-labels for each sequence",
     )
+    add_device(parser)
     parser.add_argument(
-        "--device", default="auto", help="auto, cpu, cuda or cuda:N (default auto: a GPU where there is one)"
-    )
-    parser.add_argument(
-        "--overwrite", action="store_true", help="track finished sequences again instead of passing over them"
+        "--overwrite",
+        action="store_true",
+        help="track finished sequences again (default: pass over them, so that a stopped run goes on)",
     )
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from cinetrack.cli.bundle import add_outline_weight, add_refiner_options
 from cinetrack.cli.notes import note
-from cinetrack.cli.options import FoldsAction
+from cinetrack.cli.options import FoldsAction, add_device
 from cinetrack.errors import InputError
 from cinetrack.refinement.settings import NnunetSettings
 from cinetrack.refiner_training.sample_settings import MaskSettings, WindowSettings
@@ -39,9 +39,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     actions = parser.add_subparsers(dest="action", required=True, metavar="ACTION")
     _add_split(actions.add_parser("split", help="deal patients to folds, before trackers are fine-tuned fold by fold"))
     _add_prepare(actions.add_parser("prepare", help="track labelled cases and write an nnU-Net dataset"))
-    _add_plan(actions.add_parser("plan", help="nnU-Net's fingerprint, plan and preprocessing"))
-    _add_train(actions.add_parser("train", help="nnU-Net's training of one fold or several"))
-    _add_crossvalidate(actions.add_parser("crossvalidate", help="tracker alone against tracker and refiner, by fold"))
+    _add_plan(actions.add_parser("plan", help="run nnU-Net's fingerprint, plan and preprocessing"))
+    _add_train(actions.add_parser("train", help="train one fold or several with nnU-Net"))
+    _add_crossvalidate(
+        actions.add_parser("crossvalidate", help="compare the tracker alone with tracker and refiner, fold by fold")
+    )
     _add_bundle(actions.add_parser("bundle", help="put trained folds into a bundle with a tracker"))
 
 
@@ -52,16 +54,23 @@ def run(args: argparse.Namespace) -> int:
 
 def _add_data(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
-        "--data", type=Path, action="append", required=True, help="labelled TrackRAD2025 dataset; may be repeated"
+        "--data", type=Path, action="append", required=True, help="data set with labels of every frame; may be repeated"
     )
 
 
 def _add_folders(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("raw", type=Path, metavar="NNUNET_RAW", help="the folder given to prepare")
+    parser.add_argument(
+        "raw",
+        type=Path,
+        metavar="NNUNET_RAW",
+        help="nnU-Net's folder of raw data sets, as given to `refiner prepare -o`",
+    )
     parser.add_argument("--dataset-id", type=int, default=501, help="nnU-Net's number of the dataset (default 501)")
     for name in ("preprocessed", "results"):
         parser.add_argument(
-            f"--{name}", type=Path, help=f"default: $nnUNet_{name}, else nnUNet_{name} beside NNUNET_RAW"
+            f"--{name}",
+            type=Path,
+            help=f"nnU-Net's folder of that name (default: $nnUNet_{name}, else nnUNet_{name} beside NNUNET_RAW)",
         )
 
 
@@ -71,9 +80,17 @@ def _add_folds(parser: argparse.ArgumentParser, required: bool, meaning: str) ->
 
 def _add_split(parser: argparse.ArgumentParser) -> None:
     _add_data(parser)
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("-o", "--output", type=Path, required=True, help="folds.json to write")
-    parser.add_argument("--links", type=Path, help="new folder; gets fold_<n>/train and held-out, links to patients")
+    parser.add_argument("--seed", type=int, default=0, help="decides who is in which fold (default 0)")
+    parser.add_argument(
+        "-o", "--output", type=Path, required=True, help="JSON file to write, for `refiner prepare --folds-file`"
+    )
+    parser.add_argument(
+        "--links",
+        type=Path,
+        help="new folder to fill with links to the patients' folders, fold_<n>/train and fold_<n>/held-out, to "
+        "fine-tune by "
+        "(default: none)",
+    )
 
 
 def _add_prepare(parser: argparse.ArgumentParser) -> None:
@@ -85,7 +102,8 @@ def _add_prepare(parser: argparse.ArgumentParser) -> None:
         action="append",
         default=[],
         metavar="BUNDLE",
-        help="whose tracker makes the masks that the refiner learns from; a folder or a shipped name; may be repeated",
+        help="bundle, a folder or a shipped one's name, whose tracker makes the masks that the refiner learns to mend; "
+        "may be repeated",
     )
     parser.add_argument(
         "--fold-model",
@@ -97,26 +115,47 @@ def _add_prepare(parser: argparse.ArgumentParser) -> None:
         help="one for each fold, in order: a bundle fine-tuned without the patients that the fold holds out "
         "(needs --folds-file)",
     )
-    parser.add_argument("--folds-file", dest="folds", type=Path, help="folds.json of `cinetrack refiner split`")
-    parser.add_argument("-o", "--output", type=Path, required=True, metavar="NNUNET_RAW", help="gets the dataset")
+    parser.add_argument(
+        "--folds-file",
+        dest="folds",
+        type=Path,
+        help="file of `cinetrack refiner split` (default: five folds are dealt)",
+    )
+    parser.add_argument(
+        "-o",
+        "--output",
+        type=Path,
+        required=True,
+        metavar="NNUNET_RAW",
+        help="nnU-Net's folder of raw data sets, to write into",
+    )
     parser.add_argument("--dataset-id", type=int, default=501, help="nnU-Net's number of the dataset (default 501)")
     WindowSettings.add_options(parser, {"window": "--window", "every": "--every"})
     MaskSettings.add_options(parser, MASK_OPTIONS)
-    parser.add_argument("--shard", metavar="I/N", help="this process's share; default: torchrun's or srun's variables")
     parser.add_argument(
-        "--device", default="auto", help="auto, cpu, cuda or cuda:N (default auto: a GPU where there is one)"
+        "--shard",
+        metavar="I/N",
+        help="this process's share of the cases, the Ith of N (default: by torchrun's or srun's variables, else all)",
     )
-    parser.add_argument("--overwrite", action="store_true", help="track finished cases again")
+    add_device(parser)
+    parser.add_argument("--overwrite", action="store_true", help="track finished cases again (default: pass over them)")
 
 
 def _add_plan(parser: argparse.ArgumentParser) -> None:
     _add_folders(parser)
-    parser.add_argument("--small", action="store_true", help="a small network instead of nnU-Net's own plan")
-    parser.add_argument("--patch-size", type=int, nargs="+", help="with --small: one side or two, px (default 256)")
     parser.add_argument(
-        "--features", type=int, nargs="+", help="with --small: features of each stage (default 16 32 64 128 128)"
+        "--small", action="store_true", help="plan a small network, which suits a CPU (default: nnU-Net's own plan)"
     )
-    parser.add_argument("--batch-size", type=int, help="patches of one batch (default: the planner's)")
+    parser.add_argument(
+        "--patch-size", type=int, nargs="+", help="side of the patches in px, or both sides, with --small (default 256)"
+    )
+    parser.add_argument(
+        "--features",
+        type=int,
+        nargs="+",
+        help="features of each stage of the network, with --small (default 16 32 64 128 128)",
+    )
+    parser.add_argument("--batch-size", type=int, help="patches of one batch (default: as planned)")
     parser.add_argument(
         "--workers", dest="num_processes", type=int, default=2, help="processes that read and preprocess (default 2)"
     )
@@ -124,34 +163,43 @@ def _add_plan(parser: argparse.ArgumentParser) -> None:
 
 def _add_train(parser: argparse.ArgumentParser) -> None:
     _add_folders(parser)
-    _add_folds(parser, True, 'which to train: one number, several, or "all" for one model of every case')
-    parser.add_argument("--plans", help="name of the plans, where there are several")
-    parser.add_argument("--continue", dest="resume", action="store_true", help="go on from the last checkpoint")
-    parser.add_argument("--device", choices=["cuda", "cpu"], help="default: cuda where there is a GPU")
+    _add_folds(parser, True, 'folds to train: one number, several, or "all" for one model of every case')
+    parser.add_argument("--plans", help="name of nnU-Net's plans (default: the only ones there are)")
+    parser.add_argument(
+        "--continue", dest="resume", action="store_true", help="go on from the last checkpoint (default: start anew)"
+    )
+    parser.add_argument("--device", choices=["cuda", "cpu"], help="where to train (default: cuda where there is a GPU)")
     parser.add_argument("--gpus", type=int, default=1, help="GPUs for each fold; several train it together (default 1)")
     parser.add_argument(
         "--at-once",
         type=int,
-        help="folds that are trained side by side (default: as many as there are GPUs for, on a CPU one)",
+        help="folds that are trained side by side (default: as many as there are GPUs for; one on a CPU)",
     )
     parser.add_argument(
         "--workers",
         dest="num_processes",
         type=int,
         default=2,
-        help="processes that augment, for each fold and GPU (default 2)",
+        help="processes that load and augment, for each fold and GPU; 0 for the training itself (default 2)",
     )
     # Those left out are what a run that goes on began with.
     TrainingSettings.add_options(parser, TRAINING_OPTIONS, unset=True)
-    parser.add_argument("--pretrained", type=Path, metavar="CHECKPOINT", help="start from another refiner's weights")
+    parser.add_argument(
+        "--pretrained",
+        type=Path,
+        metavar="CHECKPOINT",
+        help="start from the weights of another refiner of the same network (default: from random ones)",
+    )
 
 
 def _add_crossvalidate(parser: argparse.ArgumentParser) -> None:
     _add_folders(parser)
     _add_data(parser)
-    _add_folds(parser, False, "default: every fold that is trained")
-    parser.add_argument("--tracker", nargs="+", metavar="NAME", help="of the prepared trackers (default: all)")
-    parser.add_argument("--plans", help="name of the plans, where there are several")
+    _add_folds(parser, False, "folds to judge (default: every one that is trained)")
+    parser.add_argument(
+        "--tracker", nargs="+", metavar="NAME", help="which of the prepared trackers to judge with (default: all)"
+    )
+    parser.add_argument("--plans", help="name of nnU-Net's plans (default: the only ones there are)")
     parser.add_argument(
         "--model",
         dest="bundle",
@@ -159,9 +207,11 @@ def _add_crossvalidate(parser: argparse.ArgumentParser) -> None:
         action="append",
         default=[],
         metavar="BUNDLE",
-        help="a tracker's bundle, where it no longer lies where prepare found it; may be repeated",
+        help="bundle of a tracker that has moved since `refiner prepare`; may be repeated (default: where they were)",
     )
-    parser.add_argument("--checkpoint", nargs="+", default=["final"], choices=CHECKPOINTS, help="default final")
+    parser.add_argument(
+        "--checkpoint", nargs="+", default=["final"], choices=CHECKPOINTS, help="checkpoints to try (default final)"
+    )
     step = [NnunetSettings.tile_step_size]
     parser.add_argument(
         "--tile-step-size",
@@ -169,35 +219,53 @@ def _add_crossvalidate(parser: argparse.ArgumentParser) -> None:
         nargs="+",
         default=step,
         metavar="PATCHES",
-        help=f"may be several, of which the best is chosen (default {NnunetSettings.tile_step_size:g}, as of bundle)",
+        help="distances of neighbouring tiles to try, as a fraction of the patch "
+        f"(default {NnunetSettings.tile_step_size:g})",
     )
     mirroring = ["on" if NnunetSettings.mirroring else "off"]
-    parser.add_argument("--mirroring", nargs="+", default=mirroring, choices=("on", "off"), help="default on")
+    parser.add_argument(
+        "--mirroring",
+        nargs="+",
+        default=mirroring,
+        choices=("on", "off"),
+        help="whether to try mirroring, going without it, or both (default on)",
+    )
     parser.add_argument(
         "--outline-weight",
         type=_weight_or_none,
         nargs="+",
         default=[None],
         metavar="W",
-        help="of the outline beside a refiner that is a source, or none for the tracker's (default none)",
+        help="weights of the outline to try, for a refiner that is a source beside it; none is the tracker's (default "
+        "none)",
     )
-    parser.add_argument(
-        "--device", default="auto", help="auto, cpu, cuda or cuda:N (default auto: a GPU where there is one)"
-    )
+    add_device(parser)
     parser.add_argument("--workers", type=int, help="processes that score (default: one for each core)")
-    parser.add_argument("-o", "--output", type=Path, required=True, help="gets predictions, metrics and tables")
+    parser.add_argument(
+        "-o", "--output", type=Path, required=True, help="folder to write predictions, metrics and tables into"
+    )
 
 
 def _add_bundle(parser: argparse.ArgumentParser) -> None:
     _add_folders(parser)
-    parser.add_argument("--model", dest="tracker", required=True, help="the bundle whose tracker is taken")
-    _add_folds(parser, True, 'folds to average, or "all" for the model that was trained on every case')
-    parser.add_argument("--plans", help="name of the plans, where there are several")
-    parser.add_argument("--checkpoint", default="final", choices=CHECKPOINTS, help="default final")
+    parser.add_argument(
+        "--model",
+        dest="tracker",
+        required=True,
+        help="bundle whose tracker is taken over, a folder or a shipped one's name",
+    )
+    _add_folds(parser, True, 'folds whose answers are averaged, or "all" for the model of every case')
+    parser.add_argument("--plans", help="name of nnU-Net's plans (default: the only ones there are)")
+    parser.add_argument(
+        "--checkpoint",
+        default="final",
+        choices=CHECKPOINTS,
+        help="which checkpoint of each fold to take (default final)",
+    )
     add_outline_weight(parser)
     add_refiner_options(parser)
-    parser.add_argument("--name", help="the bundle's name; its folder's by default")
-    parser.add_argument("-o", "--output", type=Path, required=True, help="the new bundle's folder")
+    parser.add_argument("--name", help="name of the bundle, for logs (default: its folder's)")
+    parser.add_argument("-o", "--output", type=Path, required=True, help="folder to write; it must be new")
 
 
 def _weight_or_none(text: str) -> float | None:

@@ -14,9 +14,13 @@ from cinetrack.runs.progress import Progress
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command's arguments."""
-    parser.add_argument("predictions", type=Path, help="folder with <case>/images/mri-linac-series-targets/output.mha")
-    parser.add_argument("--truth", type=Path, help="dataset with the images, and the labels where there are any")
-    parser.add_argument("--output", "-o", type=Path, required=True, help="folder to write; open its index.html")
+    parser.add_argument("predictions", type=Path, help="folder that `cinetrack predict` or the container wrote")
+    parser.add_argument(
+        "--truth",
+        type=Path,
+        help="data set with the images, and labels where there are any (default: no images and no scores)",
+    )
+    parser.add_argument("--output", "-o", type=Path, required=True, help="folder to write; open index.html in it")
     parser.add_argument("--workers", type=int, help="processes that share the cases (default: one for each core)")
 
 

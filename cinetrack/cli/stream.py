@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from cinetrack.cli.notes import note
+from cinetrack.cli.options import add_device, add_model
 from cinetrack.errors import InputError
 from cinetrack.gating import DistanceWindow, Gate
 from cinetrack.live.frame import ONE_PLANE, FirstMask
@@ -35,34 +36,56 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.epilog = NOTICE
     parser.add_argument("source", nargs="?", metavar="SOURCE", help=FORMS)
     parser.add_argument(
-        "--finish", type=Path, metavar="SESSION", help="write the masks of a session that was killed; no source"
+        "--finish",
+        type=Path,
+        metavar="SESSION",
+        help="write the masks of a session that was killed, and stop; takes no SOURCE",
     )
-    parser.add_argument("-o", "--output", type=Path, help="new folder for the session: log, masks, summary")
+    parser.add_argument("-o", "--output", type=Path, help="new folder for the session: its log, masks and summary")
     parser.add_argument(
         "--mask",
         action="append",
         metavar="[PLANE=]FILE",
-        help=f"outlined target of the first frame, .mha; once a plane for interleaved planes ({', '.join(PLANE_AXES)})",
+        help="image file with the target's mask on the first frame; with planes in turns, given once for each plane "
+        f"({', '.join(PLANE_AXES)})",
     )
-    parser.add_argument("--model", type=Path, help="bundle folder, or the name of a shipped bundle")
-    parser.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N")
+    add_model(parser)
+    add_device(parser)
     parser.add_argument(
-        "--late", choices=LATE_POLICIES, default="newest", help="frames that wait: skip to the newest, or track all"
+        "--late",
+        choices=LATE_POLICIES,
+        default="newest",
+        help="what happens to frames that wait because the model is slower than the scanner: newest skips to the "
+        "latest "
+        "one, all tracks every one (default newest)",
     )
     parser.add_argument(
-        "--look-ahead", type=float, metavar="MS", help="predict the centroid so far ahead of the acquisition"
+        "--look-ahead",
+        type=float,
+        metavar="MS",
+        help="also predict where the centroid is this long after the acquisition (default: no prediction)",
     )
     parser.add_argument(
-        "--margin", type=float, metavar="MM", help="let the beam on while the (predicted) centroid is so near its place"
+        "--margin",
+        type=float,
+        metavar="MM",
+        help="also say whether a beam may be on: while the centroid, the predicted one with --look-ahead, is within "
+        "this "
+        "distance of where it was on the first frame (default: no decision)",
     )
     parser.add_argument(
         "--frame-rate",
         type=float,
         metavar="HZ",
-        help="of each plane (default: 8 for the prediction, as measured for deadlines)",
+        help="frames a second of each plane; the prediction goes by it, and a frame's deadline is one interval "
+        "(default: "
+        "the prediction takes 8, deadlines take the measured rate)",
     )
     parser.add_argument(
-        "--stop-after", type=float, metavar="S", help="end where no frame follows for so long (default: at Ctrl-C)"
+        "--stop-after",
+        type=float,
+        metavar="S",
+        help="end when no frame has come for this many seconds (default: only Ctrl-C ends it)",
     )
 
 

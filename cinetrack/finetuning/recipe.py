@@ -61,41 +61,53 @@ class Recipe(Settings):
         None,
         low=SMALLEST_REGION_PX,
         unit="px",
-        help="validate in a square of this side around the target (default: whole frames)",
+        help="side of the square around the target that validation tracks in, as the bundle's --region will be "
+        "(default: "
+        "whole frames)",
     )
     region_px: tuple[int, ...] | None = setting(
         None,
         low=SMALLEST_REGION_PX,
         unit="px",
-        help="cut each clip down to a square around a target, of a side between these two (default: whole frames)",
+        help="train on squares around the targets, each of a side drawn between these two (default: whole frames)",
     )
     stabilise: bool = setting(
         False,
         help="train and validate on frames that registration has warped onto the first one (default: frames as they "
         "are)",
     )
-    epochs: int = setting(40, low=1, help="length of the training")
+    epochs: int = setting(40, low=1, help="length of the training, in epochs")
     clip_frames: int = setting(
         8,
         low=1,
         unit="frames",
-        help="consecutive frames of each clip; more teach longer memory and take more of the GPU's; of a single one, "
-        "the prompts are boxes and points",
+        help="consecutive frames of each clip; more teach SAM2 to remember for longer and take more GPU memory; clips "
+        "of "
+        "one frame are prompted with boxes and points alone",
     )
-    max_objects: int = setting(3, low=1, help="targets of each clip at most, drawn where it has more")
+    max_objects: int = setting(
+        3, low=1, help="most targets of a clip; where it has more, some are drawn at random, and fewer take less memory"
+    )
     batch_clips: int = setting(1, low=1, unit="clips", help="clips that one device trains on at a time")
     accumulate: int = setting(
         1,
         low=1,
         unit="batches",
-        help="batches whose gradients are added up for one step of the optimiser; a larger batch in less memory",
+        help="batches whose gradients are added up for one step of the optimiser: raise it where the GPU's memory "
+        "allows no "
+        "larger --batch-clips",
     )
     image_encoder_lr: float = setting(
-        5.0e-6, low=0, help="learning rate of the image encoder; 0 freezes it, which costs no backward pass"
+        5.0e-6,
+        low=0,
+        help="learning rate of the image encoder; 0 leaves it unchanged, which takes less time and memory",
     )
     other_lr: float = setting(3.0e-6, above=0, help="learning rate of everything but the image encoder")
     final_lr_share: float = setting(
-        0.1, low=0, high=1, help="what is left of the learning rates at the end of the cosine schedule"
+        0.1,
+        low=0,
+        high=1,
+        help="learning rates at the end of the training as a share of those at its start, along a cosine",
     )
     warmup_share: float = setting(
         0.0,
@@ -104,17 +116,24 @@ class Recipe(Settings):
         help="share of the training in which the learning rates rise from a tenth to their full value",
     )
     layer_decay: float = setting(
-        0.9, above=0, help="factor of the image encoder's learning rate from one layer to the one before it"
+        0.9,
+        above=0,
+        help="factor of the image encoder's learning rate from each layer to the one before it, 1 for one rate; below "
+        "1 the "
+        "early layers change less",
     )
     precision: str = setting(
         "auto",
         choices=PRECISIONS,
-        help="of the forward pass; auto: bfloat16 on GPUs that have it and with --slurm, float16 on older ones, "
-        "float32 on a CPU",
+        help="number type of the forward pass; auto is bfloat16 on GPUs that have it and with --slurm, float16 on "
+        "older "
+        "GPUs, float32 on a CPU; try float32 where the loss is not finite",
     )
-    workers: int = setting(4, low=0, help="processes that prepare clips, for each device")
+    workers: int = setting(
+        4, low=0, help="processes that prepare clips, for each GPU; more where the GPU waits for clips"
+    )
     multiplier: int = setting(2, low=1, help="number of clips drawn from each case in each epoch")
-    validate_every: int = setting(5, low=1, unit="epochs", help="epochs from one validation to the next")
+    validate_every: int = setting(5, low=1, unit="epochs", help="number of epochs from one validation to the next")
     seed: int = setting(123, low=0, help="decides the split, the clips and the augmentation")
 
     def __post_init__(self) -> None:

@@ -29,7 +29,9 @@ class NnunetSettings(Settings):
         above=0,
         high=1,
         unit="patches",
-        help="distance of neighbouring tiles as a fraction of the patch: smaller is slower and smoother",
+        help="distance of neighbouring tiles as a fraction of the patch; smaller averages more tiles and is slower, "
+        "and 0.5 "
+        "is nnU-Net's own",
     )
     mirroring: bool = setting(True, help="average over mirrored copies, along the axes that the checkpoint allows")
 

@@ -18,14 +18,19 @@ class MaskSettings(Settings):
     """What decides a case's masks beside the tracker."""
 
     perturb: float = setting(
-        0.0, low=0, high=1, help="share of the masks after the first that are changed as a tracker's errors would"
+        0.0,
+        low=0,
+        high=1,
+        help="share of the masks after the first, 0 to 1, that are changed as rare errors of a tracker would, so that "
+        "the "
+        "refiner learns to mend those too",
     )
     seed: int = setting(0, low=0, help="decides folds, changed masks and moved outlines")
     region_px: int | None = setting(
         None,
         low=SMALLEST_REGION_PX,
         unit="px",
-        help="prepare for a refiner that is a source on stabilised frames: the side of the square around the target "
+        help="side of the square around the target that the refiner sees, for one that is a source on stabilised frames "
         "that it is shown (default: whole frames as they are, as in the paper)",
     )
     outline_bias_px: float | None = setting(
@@ -56,4 +61,9 @@ class WindowSettings(Settings):
         unit="frames",
         help="frames that the refiner sees, the latest included; by default as in the paper",
     )
-    every: int = setting(1, low=1, unit="frames", help="make a sample of every N-th frame only, to save disk and time")
+    every: int = setting(
+        1,
+        low=1,
+        unit="frames",
+        help="make a sample of every Nth frame; more than 1 saves disk and time where frames are alike",
+    )

@@ -27,7 +27,7 @@ TRAINER = "nnUNetTrainerCineTrack"
 class TrainingSettings(Settings):
     """What may be set; the defaults are nnU-Net's and the paper's."""
 
-    epochs: int = setting(1000, low=1, help="length of the training; the learning rate falls to 0 over it")
+    epochs: int = setting(1000, low=1, help="length of the training in epochs, over which the learning rate falls to 0")
     iterations: int = setting(250, low=1, unit="batches", help="training batches of each epoch")
     validation_iterations: int = setting(50, low=1, unit="batches", help="validation batches of each epoch")
     learning_rate: float = setting(1e-2, above=0, high=1, help="learning rate of SGD in the first epoch")
@@ -35,8 +35,9 @@ class TrainingSettings(Settings):
         0.33,
         low=0,
         high=1,
-        help="share of patches sure to show the target; others are drawn anywhere, and where patches are much smaller "
-        "than images they show none",
+        help="share of the patches, 0 to 1, that are sure to show the target; raise it where patches are much smaller "
+        "than "
+        "images, as the others are drawn anywhere",
     )
     elastic_probability: float = setting(0.2, low=0, high=1, help="share of the samples that are deformed elastically")
     # The paper gives the probability only. batchgeneratorsv2's own defaults, a scale down to 0 and at most 0.2 px,
@@ -49,7 +50,7 @@ class TrainingSettings(Settings):
     )
     validate: bool = setting(
         False,
-        help="nnU-Net's own validation of every sample at the end; `cinetrack refiner crossvalidate` tracks whole "
+        help="run nnU-Net's own validation of every sample at the end; `cinetrack refiner crossvalidate` judges whole "
         "sequences instead",
     )
     pretrained: str | None = setting(

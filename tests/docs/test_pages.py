@@ -34,7 +34,7 @@ def module(path: Path) -> ModuleType:
 def command_lines(page: Path) -> list[str]:
     """The lines of a page's blocks of shell commands, continued lines joined, variables put in."""
     text = page.read_text(encoding="utf-8")
-    blocks = [re.sub(r"^ {2,3}", "", b, flags=re.M) for b in re.findall(r"```bash\n(.*?)```", text, re.S)]
+    blocks = [re.sub(r"^ {4}", "", b, flags=re.M) for b in re.findall(r"```bash\n(.*?)```", text, re.S)]
     lines: list[str] = []
     for block in blocks:
         variables: dict[str, str] = {"SLURM_ARRAY_TASK_ID": "0"}

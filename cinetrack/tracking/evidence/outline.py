@@ -32,8 +32,8 @@ class OutlineSettings(Settings):
         1.0,
         above=0,
         unit="log-odds/px",
-        help="log-odds that the outline adds for each pixel of distance from it; a source whose word is limited to 8 "
-        "can move it by 8 / weight pixels",
+        help="log-odds that the outline adds for each pixel of distance from it; networks, limited to 8 log-odds each, "
+        "can move the outline by 8 / weight pixels",
     )
 
     def load(self, folder: Path, device: str) -> Source:

@@ -24,8 +24,8 @@ class Sam2Settings(Settings):
         None,
         low=SMALLEST_REGION_PX,
         unit="px",
-        help="show SAM2 a square of this side around the target, larger around large targets, instead of whole frames: "
-        "one magnification and one cost whatever the size of the frame",
+        help="side of the square around the target that SAM2 sees, larger around large targets: small targets are "
+        "magnified, and the cost does not grow with the frame (default: whole frames, as in the paper)",
     )
     weight: float = setting(1.0, above=0, help="what SAM2's log-odds are multiplied with in the sum")
 
