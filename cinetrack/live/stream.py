@@ -82,6 +82,8 @@ class Stream:
                     self.log.line(item.line)
                 else:
                     self._note(item.kind, item.detail)
+                    if item.kind == "unreadable" and self._latest_s is None:
+                        self._latest_s = now_s()  # it has started: --stop-after counts from here
 
     async def _answer(self) -> None:
         async for result in self.session:
@@ -109,5 +111,5 @@ class Stream:
         self._latest_s = now_s()
 
     def _note(self, kind: str, detail: str) -> None:
-        logger.info("%s: %s", kind, detail)
+        logger.log(logging.WARNING if kind == "unreadable" else logging.INFO, "%s: %s", kind, detail)
         self.log.event(kind, detail)

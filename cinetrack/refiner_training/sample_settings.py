@@ -30,8 +30,8 @@ class MaskSettings(Settings):
         None,
         low=SMALLEST_REGION_PX,
         unit="px",
-        help="side of the square around the target that the refiner sees, for one that is a source on stabilised frames "
-        "that it is shown (default: whole frames as they are, as in the paper)",
+        help="side of the square around the target that the refiner sees, for one that will be a source on stabilised "
+        "frames (default: whole frames as they are, as in the paper)",
     )
     outline_bias_px: float | None = setting(
         None,

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from cinetrack.evaluation.prediction_folder import read_prediction
+from cinetrack.sequence.image_files import read_series
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGES = {path.stem: path.read_text() for path in sorted((ROOT / "docs" / "how-to").glob("*.md"))}
@@ -74,7 +75,7 @@ def test_the_commands_of_the_live_guide_work_one_after_the_other(clone):
 
 
 def test_the_live_guides_code_runs_and_is_short(clone):
-    (code,) = blocks(LIVE, "python")
+    _, code = blocks(LIVE, "python")
     assert len([line for line in code.splitlines() if line and "import" not in line]) <= 20
     code = code.replace("0.125", "0.001").replace("case.sequence.frames)", "case.sequence.frames[:5])")
     done = subprocess.run(
@@ -86,6 +87,13 @@ def test_the_live_guides_code_runs_and_is_short(clone):
     )
     assert done.returncode == 0, done.stderr
     assert len(done.stdout.splitlines()) == 5
+
+
+def test_a_frame_written_as_the_live_guide_does_is_read_as_one(clone):
+    code, _ = blocks(LIVE, "python")
+    subprocess.run([sys.executable, "-c", code], cwd=clone, check=True)
+    frames, geometry = read_series(clone / "frame-0001.mha")
+    assert frames.shape == (1, 176, 160) and geometry.spacing_mm == (1.5, 1.5)
 
 
 def test_the_commands_of_the_gating_guide_work(clone):

@@ -24,7 +24,7 @@ from cinetrack.live import LiveFrame, LiveSession
 from cinetrack.live.session_log import SessionLog
 from cinetrack.live.sources.folder import FolderSource
 from cinetrack.live.sources.raw_stream import RawStreamSource, frame_bytes
-from cinetrack.live.sources.source import Numbering, open_source
+from cinetrack.live.sources.source import Numbering, SourceEvent, open_source
 from cinetrack.live.stream import Stream
 from cinetrack.sequence.image_files import ImageGeometry, write_masks, write_series
 
@@ -392,6 +392,14 @@ def test_a_pause_is_noted_and_tracking_goes_on_after_it(tmp_path, monkeypatch):
 def test_a_stream_ends_by_itself_where_nothing_comes_any_more(tmp_path):
     lines = streamed(tmp_path, Playing(live_frame(0), 60.0), stop_after_s=0.2)
     assert [line["status"] for line in lines] == ["tracked"]
+
+
+def test_a_stream_of_nothing_but_unreadable_files_says_so_and_ends_by_itself(tmp_path, caplog):
+    lines = streamed(tmp_path, Playing(SourceEvent("unreadable", "0.mha: expected a frame"), 60.0), stop_after_s=0.2)
+    assert lines[0]["event"] == "unreadable" and all("status" not in line for line in lines)
+    assert [record.getMessage() for record in caplog.records if record.levelname == "WARNING"] == [
+        "unreadable: 0.mha: expected a frame"
+    ]
 
 
 def test_an_answer_that_cannot_be_given_ends_the_stream_with_its_error(tmp_path):
