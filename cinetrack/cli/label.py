@@ -8,6 +8,7 @@ import socket
 import sys
 from pathlib import Path
 
+from cinetrack.cli.options import add_device, add_model
 from cinetrack.cli.notes import note
 from cinetrack.errors import InputError
 from cinetrack.labelling.users import UserFile, add_user
@@ -21,10 +22,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default="labels",
         help="where labels go: folder (default ./labels), hf://datasets/OWNER/NAME, s3://...",
     )
-    parser.add_argument("--model", type=Path, help="bundle folder, or the name of a shipped bundle")
-    parser.add_argument(
-        "--device", default="auto", help="auto, cpu, cuda or cuda:N (default auto: a GPU where there is one)"
-    )
+    add_model(parser)
+    add_device(parser)
     parser.add_argument(
         "--host", default="127.0.0.1", help="address to listen on (default 127.0.0.1: this machine only)"
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 
@@ -20,6 +21,23 @@ class FoldsAction(argparse.Action):
         """Called by argparse with the option's words."""
         words = [values] if isinstance(values, str) else list(values or [])
         setattr(namespace, self.dest, [part for word in words for part in str(word).split(",") if part])
+
+
+def add_model(parser: argparse.ArgumentParser) -> None:
+    """Declare --model, as `load_model` takes it."""
+    parser.add_argument("--model", type=Path, help="bundle folder, or the name of a shipped bundle")
+
+
+def add_device(parser: argparse.ArgumentParser) -> None:
+    """Declare --device, as `load_model` takes it."""
+    parser.add_argument(
+        "--device", default="auto", help="auto, cpu, cuda or cuda:N (default auto: a GPU where there is one)"
+    )
+
+
+def add_shard(parser: argparse.ArgumentParser) -> None:
+    """Declare --shard, as `this_shard` takes it."""
+    parser.add_argument("--shard", metavar="I/N", help="this process's share; default: torchrun's or srun's variables")
 
 
 def add_mirroring(parser: argparse.ArgumentParser) -> None:

@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from time import perf_counter
 
+from cinetrack.cli.options import add_device, add_model
 from cinetrack.bundle.lookup import find_bundle
 from cinetrack.cli.notes import note
 from cinetrack.pipeline.model import load_model
@@ -26,10 +27,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "-o", "--output", type=Path, required=True, help="folder for each case's masks and prediction.json"
     )
-    parser.add_argument("--model", type=Path, help="bundle folder, or the name of a shipped bundle")
-    parser.add_argument(
-        "--device", default="auto", help="auto, cpu, cuda or cuda:N (default auto: a GPU where there is one)"
-    )
+    add_model(parser)
+    add_device(parser)
     parser.add_argument(
         "--overwrite", action="store_true", help="track finished cases again instead of passing over them"
     )

@@ -7,6 +7,7 @@ import json
 from pathlib import Path
 from time import perf_counter
 
+from cinetrack.cli.options import add_device, add_model
 from cinetrack.bundle.lookup import find_bundle
 from cinetrack.cli.notes import note
 from cinetrack.labelling.label_book import LabelBook
@@ -25,7 +26,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command's arguments."""
     parser.add_argument("dataset", type=Path, metavar="DATASET", help="a TrackRAD2025 dataset folder")
     parser.add_argument("--store", required=True, help="the labels: folder, hf://datasets/OWNER/NAME, s3://..., ...")
-    parser.add_argument("--model", type=Path, help="bundle folder, or the name of a shipped bundle")
+    add_model(parser)
     parser.add_argument(
         "-o",
         "--output",
@@ -34,9 +35,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="PSEUDO",
         help="folder for one folder of pseudo-labels for each sequence",
     )
-    parser.add_argument(
-        "--device", default="auto", help="auto, cpu, cuda or cuda:N (default auto: a GPU where there is one)"
-    )
+    add_device(parser)
     parser.add_argument(
         "--overwrite", action="store_true", help="track finished sequences again instead of passing over them"
     )

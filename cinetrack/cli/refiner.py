@@ -9,7 +9,7 @@ from typing import Any
 
 from cinetrack.cli.bundle import add_outline_weight, add_refiner_options
 from cinetrack.cli.notes import note
-from cinetrack.cli.options import FoldsAction
+from cinetrack.cli.options import FoldsAction, add_device, add_shard
 from cinetrack.errors import InputError
 from cinetrack.refinement.settings import NnunetSettings
 from cinetrack.refiner_training.sample_settings import MaskSettings, WindowSettings
@@ -102,10 +102,8 @@ def _add_prepare(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--dataset-id", type=int, default=501, help="nnU-Net's number of the dataset (default 501)")
     WindowSettings.add_options(parser, {"window": "--window", "every": "--every"})
     MaskSettings.add_options(parser, MASK_OPTIONS)
-    parser.add_argument("--shard", metavar="I/N", help="this process's share; default: torchrun's or srun's variables")
-    parser.add_argument(
-        "--device", default="auto", help="auto, cpu, cuda or cuda:N (default auto: a GPU where there is one)"
-    )
+    add_shard(parser)
+    add_device(parser)
     parser.add_argument("--overwrite", action="store_true", help="track finished cases again")
 
 
@@ -181,9 +179,7 @@ def _add_crossvalidate(parser: argparse.ArgumentParser) -> None:
         metavar="W",
         help="of the outline beside a refiner that is a source, or none for the tracker's (default none)",
     )
-    parser.add_argument(
-        "--device", default="auto", help="auto, cpu, cuda or cuda:N (default auto: a GPU where there is one)"
-    )
+    add_device(parser)
     parser.add_argument("--workers", type=int, help="processes that score (default: one for each core)")
     parser.add_argument("-o", "--output", type=Path, required=True, help="gets predictions, metrics and tables")
 

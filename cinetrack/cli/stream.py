@@ -10,6 +10,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from cinetrack.cli.options import add_device, add_model
 from cinetrack.cli.notes import note
 from cinetrack.errors import InputError
 from cinetrack.gating import DistanceWindow, Gate
@@ -44,8 +45,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="[PLANE=]FILE",
         help=f"outlined target of the first frame, .mha; once a plane for interleaved planes ({', '.join(PLANE_AXES)})",
     )
-    parser.add_argument("--model", type=Path, help="bundle folder, or the name of a shipped bundle")
-    parser.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N")
+    add_model(parser)
+    add_device(parser)
     parser.add_argument(
         "--late", choices=LATE_POLICIES, default="newest", help="frames that wait: skip to the newest, or track all"
     )
