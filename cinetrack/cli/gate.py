@@ -12,6 +12,7 @@ from typing import Any
 from cinetrack.errors import InputError
 from cinetrack.gating.beam import BeamLatency
 from cinetrack.gating.dataset_gating import GatingRequest, gate_case, mean_rows, read_gated_cases
+from cinetrack.runs.outputs import check_output_file
 from cinetrack.sequence.atomic_write import write_text_atomically
 
 NOTICE = "No medical device: research and simulation."
@@ -61,6 +62,8 @@ def run(args: argparse.Namespace) -> int:
     print(NOTICE, file=sys.stderr)
     if args.frame_rate is not None and not 0 < args.frame_rate < 1000:
         raise InputError(f"--frame-rate: expected a positive number of Hz, found {args.frame_rate}")
+    if args.output is not None:
+        check_output_file(args.output)
     request = GatingRequest(args.margins, [_latency(text) for text in args.latencies], args.share, args.frame_rate)
     rows = [
         row

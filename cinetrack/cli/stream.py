@@ -24,7 +24,7 @@ from cinetrack.live.session_log import SessionLog
 from cinetrack.live.sources.source import FORMS, SESSION, STANDARD_INPUT, FrameSource, open_source
 from cinetrack.live.stream import Stream
 from cinetrack.sequence.atomic_write import write_text_atomically
-from cinetrack.sequence.image_files import read_masks
+from cinetrack.sequence.image_files import image_facts, read_masks
 
 NOTICE = "No medical device: research and simulation."
 SUMMARY_FILE = "summary.json"
@@ -152,9 +152,10 @@ def _first_masks(args: argparse.Namespace) -> dict[str, FirstMask]:
             plane, name = ONE_PLANE, text
         if plane not in PLANE_AXES or plane in found:
             raise InputError(f"--mask: expected each of {', '.join(PLANE_AXES)} at most once before =, found {text}")
+        frame_count = image_facts(Path(name), "a mask")[0][0]
+        if frame_count != 1:
+            raise InputError(f"{name}: expected the mask of one frame, found {frame_count}")
         masks, geometry = read_masks(Path(name))
-        if len(masks) != 1:
-            raise InputError(f"{name}: expected the mask of one frame, found {len(masks)}")
         try:
             found[plane] = FirstMask(masks[0], geometry.spacing_mm, Path(name))
         except InputError as error:
