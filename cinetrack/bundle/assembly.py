@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from collections.abc import Sequence
 from dataclasses import replace
@@ -22,6 +23,7 @@ from cinetrack.bundle.manifest import (
 from cinetrack.bundle.model_json import read_model_json
 from cinetrack.errors import BundleError, InputError
 from cinetrack.refinement.settings import REGION_KEY
+from cinetrack.runs.failure import NO_ROOM
 from cinetrack.sequence.drafts import draft_folder
 from cinetrack.tracking.evidence.nnunet import NnunetSourceSettings
 from cinetrack.tracking.evidence.outline import OutlineSettings
@@ -72,17 +74,17 @@ def create_bundle(
         draft = temporary / "bundle"
         draft.mkdir()
         copied: dict[Path, Path] = {}  # where a file of the draft comes from
-        source = _bundle_at(tracker)
-        if source is not None:
-            method = _copy_tracker(draft, source, tracker_config, copied)
-            box_segmenter = box_segmenter or source.box_segmenter
-        else:
-            method = _add_tracker(draft, tracker, tracker_config, copied)
-        method = _as_shown(method, region_px, stabilise, outline_weight)
-        if refiner_folder is not None:
-            added = _add_refiner(draft, refiner_folder, refiner or NnunetRedrawSettings(), copied)
-            method = _with_refiner(method, added)
         try:
+            source = _bundle_at(tracker)
+            if source is not None:
+                method = _copy_tracker(draft, source, tracker_config, copied)
+                box_segmenter = box_segmenter or source.box_segmenter
+            else:
+                method = _add_tracker(draft, tracker, tracker_config, copied)
+            method = _as_shown(method, region_px, stabilise, outline_weight)
+            if refiner_folder is not None:
+                added = _add_refiner(draft, refiner_folder, refiner or NnunetRedrawSettings(), copied)
+                method = _with_refiner(method, added)
             check_method(method)
             check_box_segmenter(box_segmenter, method)
             sums = {file: sha256_of(draft / file) for file in method.files}
@@ -93,6 +95,10 @@ def create_bundle(
             for file, origin in copied.items():
                 text = text.replace(str(file), str(origin))
             raise BundleError(text.replace(str(draft), str(folder))) from None
+        except OSError as error:
+            if error.errno in NO_ROOM:  # copying names the file that it comes from, where there is room
+                raise OSError(error.errno, os.strerror(error.errno), str(folder)) from None
+            raise
         if folder.exists():
             folder.rmdir()
         draft.rename(folder)

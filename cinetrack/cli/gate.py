@@ -12,6 +12,7 @@ from typing import Any
 from cinetrack.errors import InputError
 from cinetrack.gating.beam import BeamLatency
 from cinetrack.gating.dataset_gating import GatingRequest, gate_case, mean_rows, read_gated_cases
+from cinetrack.runs.outputs import check_output_file
 from cinetrack.sequence.atomic_write import write_text_atomically
 
 NOTICE = "No medical device: research and simulation."
@@ -64,8 +65,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--share",
         type=float,
         help="the beam is on while this share of the target, 0 to 1, lies within the planned target grown by the "
-        "margin "
-        "(default: while the centroid is within the margin)",
+        "margin (default: while the centroid is within the margin)",
     )
     parser.add_argument("--frame-rate", type=float, metavar="HZ", help="frames a second, needed without --truth")
     parser.add_argument("--output", "-o", type=Path, help="JSON file to write with every case's rows (default: none)")
@@ -76,6 +76,8 @@ def run(args: argparse.Namespace) -> int:
     print(NOTICE, file=sys.stderr)
     if args.frame_rate is not None and not 0 < args.frame_rate < 1000:
         raise InputError(f"--frame-rate: expected a positive number of Hz, found {args.frame_rate}")
+    if args.output is not None:
+        check_output_file(args.output)
     request = GatingRequest(args.margins, [_latency(text) for text in args.latencies], args.share, args.frame_rate)
     rows = [
         row

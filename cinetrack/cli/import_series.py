@@ -61,16 +61,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--top",
         choices=("head", "feet"),
         help="which side of the patient the first row of the pictures shows (default: by the source's directions; "
-        "needed "
-        "where it has none)",
+        "needed where it has none)",
     )
     parser.add_argument(
         "--masks",
         type=Path,
         metavar="PATH",
         help="file or folder with the target's mask on the first frame or on every frame (default: DICOM-SEG and "
-        "RTSTRUCT "
-        "found in SOURCE)",
+        "RTSTRUCT found in SOURCE)",
     )
     parser.add_argument(
         "--target",

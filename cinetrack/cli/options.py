@@ -24,23 +24,31 @@ class FoldsAction(argparse.Action):
 
 
 def add_model(parser: argparse.ArgumentParser) -> None:
-    """Declare --model: the bundle that a command runs."""
+    """Declare --model, as `load_model` takes it."""
     parser.add_argument(
         "--model",
         type=Path,
         help="the model to run: a bundle's folder, or default, registration or static (default: /opt/ml/model where "
-        "that "
-        "holds a bundle, else default)",
+        "that holds a bundle, else default)",
     )
 
 
 def add_device(parser: argparse.ArgumentParser) -> None:
-    """Declare --device: where networks run."""
+    """Declare --device, as `load_model` takes it."""
     parser.add_argument(
         "--device",
         default="auto",
         help="where networks run: cpu, cuda, cuda:N for the Nth GPU, or auto for a GPU where there is one (default "
         "auto)",
+    )
+
+
+def add_shard(parser: argparse.ArgumentParser) -> None:
+    """Declare --shard, as `this_shard` takes it."""
+    parser.add_argument(
+        "--shard",
+        metavar="I/N",
+        help="this process's share of the cases, the Ith of N (default: by torchrun's or srun's variables, else all)",
     )
 
 

@@ -33,12 +33,12 @@ def run(args: argparse.Namespace) -> int:
     sequence, _ = case.read_sequence()
     masks = {}
     if case.labels_path is not None:
-        masks["truth"] = read_truth(case).masks
+        masks["truth"] = read_truth(case, sequence.frames.shape).masks
     if args.prediction:
         found = find_predictions(args.prediction, only_case=case.case_id)
         if case.case_id not in found:
             raise InputError(f"{args.prediction}: expected a prediction of {case.case_id}, found {', '.join(found)}")
-        masks["prediction"] = read_prediction(found[case.case_id])[0]
+        masks["prediction"] = read_prediction(found[case.case_id], sequence.frames.shape)[0]
     write_overlay(args.output, sequence, masks)
     print(args.output)
     return 0

@@ -60,8 +60,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--interleaved",
         action="store_true",
         help="write each case as a sagittal and a coronal series imaged in turns, which share --frame-rate (default: "
-        "one "
-        "series)",
+        "one series)",
     )
     parser.add_argument(
         "--unlabelled", action="store_true", help="write no labels and no first mask (default: with them)"

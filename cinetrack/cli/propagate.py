@@ -11,7 +11,7 @@ from cinetrack.bundle.lookup import find_bundle
 from cinetrack.cli.notes import note
 from cinetrack.cli.options import add_device, add_model
 from cinetrack.labelling.label_book import LabelBook
-from cinetrack.labelling.pseudo_labels import PropagationJob, labelled_cases
+from cinetrack.labelling.pseudo_labels import PropagationJob, damaged_labels, labelled_cases
 from cinetrack.labelling.store import open_files
 from cinetrack.pipeline.model import load_model
 from cinetrack.runs.failure import report_failures
@@ -52,7 +52,8 @@ def run(args: argparse.Namespace) -> int:
     book = LabelBook(open_files(args.store, to_read=True))
     check_output_folder(args.output)
     # The dataset is what is dealt out, not the labelled part of it: labels may be added while processes start.
-    cases = labelled_cases(this_shard().of(find_cases(args.dataset)), book)
+    share = this_shard().of(find_cases(args.dataset))
+    cases = labelled_cases(share, book)
     bundle = find_bundle(args.model)
     jobs = [PropagationJob(case, book, args.output, bundle) for case in cases]
     pending = unfinished(jobs, args.overwrite)
@@ -60,7 +61,7 @@ def run(args: argparse.Namespace) -> int:
     note(f"{bundle.description} on {model.device}, {model.chain.precision}")
     began = perf_counter()
     with Progress("sequence") as progress:
-        failures = run_jobs(pending, model, progress)
+        failures = damaged_labels(share, book) + run_jobs(pending, model, progress)
     seconds = perf_counter() - began
     failed = {failure.case_id for failure in failures}
     frames = sum(job.labelled.frame_count for job in pending if job.name not in failed)

@@ -9,7 +9,7 @@ from typing import Any
 
 from cinetrack.cli.bundle import add_outline_weight, add_refiner_options
 from cinetrack.cli.notes import note
-from cinetrack.cli.options import FoldsAction, add_device
+from cinetrack.cli.options import FoldsAction, add_device, add_shard
 from cinetrack.errors import InputError
 from cinetrack.refinement.settings import NnunetSettings
 from cinetrack.refiner_training.sample_settings import MaskSettings, WindowSettings
@@ -132,11 +132,7 @@ def _add_prepare(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--dataset-id", type=int, default=501, help="nnU-Net's number of the dataset (default 501)")
     WindowSettings.add_options(parser, {"window": "--window", "every": "--every"})
     MaskSettings.add_options(parser, MASK_OPTIONS)
-    parser.add_argument(
-        "--shard",
-        metavar="I/N",
-        help="this process's share of the cases, the Ith of N (default: by torchrun's or srun's variables, else all)",
-    )
+    add_shard(parser)
     add_device(parser)
     parser.add_argument("--overwrite", action="store_true", help="track finished cases again (default: pass over them)")
 

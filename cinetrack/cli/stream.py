@@ -10,8 +10,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from cinetrack.cli.notes import note
 from cinetrack.cli.options import add_device, add_model
+from cinetrack.cli.notes import note
 from cinetrack.errors import InputError
 from cinetrack.gating import DistanceWindow, Gate
 from cinetrack.live.frame import ONE_PLANE, FirstMask
@@ -24,7 +24,7 @@ from cinetrack.live.session_log import SessionLog
 from cinetrack.live.sources.source import FORMS, SESSION, STANDARD_INPUT, FrameSource, open_source
 from cinetrack.live.stream import Stream
 from cinetrack.sequence.atomic_write import write_text_atomically
-from cinetrack.sequence.image_files import read_masks
+from cinetrack.sequence.image_files import image_facts, read_masks
 
 NOTICE = "No medical device: research and simulation."
 SUMMARY_FILE = "summary.json"
@@ -56,8 +56,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         choices=LATE_POLICIES,
         default="newest",
         help="what happens to frames that wait because the model is slower than the scanner: newest skips to the "
-        "latest "
-        "one, all tracks every one (default newest)",
+        "latest one, all tracks every one (default newest)",
     )
     parser.add_argument(
         "--look-ahead",
@@ -70,16 +69,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=float,
         metavar="MM",
         help="also say whether a beam may be on: while the centroid, the predicted one with --look-ahead, is within "
-        "this "
-        "distance of where it was on the first frame (default: no decision)",
+        "this distance of where it was on the first frame (default: no decision)",
     )
     parser.add_argument(
         "--frame-rate",
         type=float,
         metavar="HZ",
         help="frames a second of each plane; the prediction goes by it, and a frame's deadline is one interval "
-        "(default: "
-        "the prediction takes 8, deadlines take the measured rate)",
+        "(default: the prediction takes 8, deadlines take the measured rate)",
     )
     parser.add_argument(
         "--stop-after",
@@ -174,9 +171,10 @@ def _first_masks(args: argparse.Namespace) -> dict[str, FirstMask]:
             plane, name = ONE_PLANE, text
         if plane not in PLANE_AXES or plane in found:
             raise InputError(f"--mask: expected each of {', '.join(PLANE_AXES)} at most once before =, found {text}")
+        frame_count = image_facts(Path(name), "a mask")[0][0]
+        if frame_count != 1:
+            raise InputError(f"{name}: expected the mask of one frame, found {frame_count}")
         masks, geometry = read_masks(Path(name))
-        if len(masks) != 1:
-            raise InputError(f"{name}: expected the mask of one frame, found {len(masks)}")
         try:
             found[plane] = FirstMask(masks[0], geometry.spacing_mm, Path(name))
         except InputError as error:

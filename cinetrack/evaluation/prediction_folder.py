@@ -46,6 +46,10 @@ def prediction_file(folder: Path) -> Path:
     return only_series_in(folder / OUTPUT_FILE.parent)
 
 
-def read_prediction(folder: Path) -> tuple[np.ndarray, ImageGeometry]:
-    """The predicted masks, (T, H, W) bool, and their geometry. Raises InputError naming the file."""
-    return read_masks(prediction_file(folder))
+def read_prediction(folder: Path, shape: tuple[int, ...] | None = None) -> tuple[np.ndarray, ImageGeometry]:
+    """The predicted masks, (T, H, W) bool, and their geometry. Raises InputError naming the file.
+
+    Args:
+        shape: (T, H, W) that they must have, where it is known.
+    """
+    return read_masks(prediction_file(folder), shape)

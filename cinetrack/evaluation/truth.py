@@ -33,10 +33,14 @@ class Truth:
     field_strength_t: float
 
 
-def read_truth(case: CaseFiles) -> Truth:
-    """Read the truth of a case. Raises InputError naming the file that is missing or unusable."""
+def read_truth(case: CaseFiles, shape: tuple[int, ...] | None = None) -> Truth:
+    """Read the truth of a case. Raises InputError naming the file that is missing or unusable.
+
+    Args:
+        shape: (T, H, W) that it must have, where it is known.
+    """
     path = case.labels_file()
-    masks, geometry = read_masks(path)
+    masks, geometry = read_masks(path, shape)
     return Truth(
         masks=masks,
         number_type=_number_type(path),

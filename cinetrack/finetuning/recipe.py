@@ -62,8 +62,7 @@ class Recipe(Settings):
         low=SMALLEST_REGION_PX,
         unit="px",
         help="side of the square around the target that validation tracks in, as the bundle's --region will be "
-        "(default: "
-        "whole frames)",
+        "(default: whole frames)",
     )
     region_px: tuple[int, ...] | None = setting(
         None,
@@ -82,8 +81,7 @@ class Recipe(Settings):
         low=1,
         unit="frames",
         help="consecutive frames of each clip; more teach SAM2 to remember for longer and take more GPU memory; clips "
-        "of "
-        "one frame are prompted with boxes and points alone",
+        "of one frame are prompted with boxes and points alone",
     )
     max_objects: int = setting(
         3, low=1, help="most targets of a clip; where it has more, some are drawn at random, and fewer take less memory"
@@ -126,8 +124,7 @@ class Recipe(Settings):
         "auto",
         choices=PRECISIONS,
         help="number type of the forward pass; auto is bfloat16 on GPUs that have it and with --slurm, float16 on "
-        "older "
-        "GPUs, float32 on a CPU; try float32 where the loss is not finite",
+        "older GPUs, float32 on a CPU; try float32 where the loss is not finite",
     )
     workers: int = setting(
         4, low=0, help="processes that prepare clips, for each GPU; more where the GPU waits for clips"

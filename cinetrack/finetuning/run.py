@@ -34,6 +34,7 @@ from cinetrack.finetuning.starting_point import CONFIG_COPY, starting_point, wri
 from cinetrack.finetuning.training_case import TrainingCase, training_cases
 from cinetrack.finetuning.training_config import check_image_size, training_config, training_model
 from cinetrack.finetuning.validation import check_case
+from cinetrack.runs.processes import forks_die_with_this_process
 from cinetrack.sequence.atomic_write import write_text_atomically
 
 logger = logging.getLogger(__name__)
@@ -116,6 +117,7 @@ def train(config: DictConfig) -> None:
     from cinetrack.finetuning.trainer import FineTuningTrainer
 
     settings = {key: value for key, value in config.trainer.items() if key != "_target_"}
+    forks_die_with_this_process()  # torch's own watch over the clips' loaders takes its time
     with _process_group_environment(), out_of_memory_explained(config), _stdout_to_stderr(), _logging_restored():
         try:
             FineTuningTrainer(**settings).run()

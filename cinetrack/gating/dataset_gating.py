@@ -23,6 +23,7 @@ from cinetrack.gating.simulation import NO_PREDICTION, REGRESSION, PredictedTrac
 from cinetrack.gating.window import DistanceWindow, ShareWindow, Window
 from cinetrack.runs.record import read_record
 from cinetrack.sequence import CaseFiles, find_cases
+from cinetrack.sequence.image_files import image_facts
 
 PREDICTION_MODES = {"predicted": REGRESSION, "measured": NO_PREDICTION}
 
@@ -157,16 +158,17 @@ def gated_case(
 
 
 def _read(name: str, folder: Path, case: CaseFiles | None, frame_rate_hz: float | None) -> GatedCase:
-    masks, geometry = read_prediction(folder)
+    is_labelled = case is not None and case.labels_path is not None
+    # Of the truth's header, so that a file that does not belong here is not inflated.
+    shape = image_facts(case.labels_file(), "a mask")[0] if case is not None and is_labelled else None
+    masks, geometry = read_prediction(folder, shape)
     if len(masks) < 2:
         raise InputError(f"{folder}: expected a prediction of two frames or more, found {len(masks)}")
     spacing, rate, true_masks = geometry.spacing_mm, frame_rate_hz, None
     if case is not None:
         rate = case.frame_rate_hz()
-        if case.labels_path is not None:
+        if is_labelled:
             truth = read_truth(case)
-            if truth.masks.shape != masks.shape:
-                raise InputError(f"{folder}: expected masks of shape {truth.masks.shape}, found {masks.shape}")
             spacing, true_masks = truth.spacing_mm, truth.masks
     if rate is None:
         raise InputError(f"{folder}: expected the frame rate, found none; give --truth or --frame-rate")

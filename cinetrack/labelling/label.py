@@ -20,6 +20,7 @@ import numpy as np
 from cinetrack.errors import InputError
 from cinetrack.labelling.given_prompts import MOST_FRAMES, GivenPrompt, prompts_from_json, prompts_to_json
 from cinetrack.labelling.index_masks import from_png, to_png
+from cinetrack.sequence.json_files import parse_json
 
 COMMENT_LIMIT = 500  # characters
 
@@ -136,7 +137,7 @@ def _parse(files: dict[str, bytes], name: str, where: str) -> Any:
     if name not in files:
         raise InputError(f"{where}/{name}: expected a file of a label, found none")
     try:
-        return json.loads(files[name])
+        return parse_json(files[name])
     except (ValueError, RecursionError) as error:  # ValueError: no json, no UTF-8, or digits without end
         raise InputError(f"{where}/{name}: expected json, found something unreadable ({error})") from None
 

@@ -12,14 +12,18 @@ from __future__ import annotations
 
 import json
 import logging
+import re
 import secrets
 from dataclasses import asdict, dataclass
 
 from cinetrack.errors import InputError
 from cinetrack.labelling.label import Label, LabelMeta, meta_from_json
 from cinetrack.labelling.store import AlreadyThere, WriteOnceFiles, safe_name
+from cinetrack.sequence.json_files import parse_json
 
 logger = logging.getLogger(__name__)
+
+_ENTRY = re.compile(r"labels/[^/]+/\d{4}\.json")  # others' files (.DS_Store, ._0001.json, notes) are no versions
 
 
 class LabelConflict(InputError):
@@ -49,7 +53,7 @@ class LabelBook:
 
     def __init__(self, files: WriteOnceFiles) -> None:
         self.files = files
-        self._damaged: set[str] = set()  # names of files that were logged as such
+        self._damaged: dict[str, str] = {}  # names of files that were logged as such, and what is wrong with them
         self._known: dict[str, LabelVersion] = {}  # by file name; a version, once written, never changes
 
     def current(self, case_id: str) -> LabelVersion | None:
@@ -72,10 +76,16 @@ class LabelBook:
                 found[version.meta.case_id] = version
         return found
 
+    def damaged(self) -> dict[str, str]:
+        """What is wrong with the newest entries that `all_current` left out, by `safe_name` of the case id."""
+        self.all_current()
+        newest = _newest(self.files.names("labels"))
+        return {case: self._damaged[name] for case, name in newest.items() if name in self._damaged}
+
     def history(self, case_id: str) -> list[LabelVersion]:
         """All versions of a sequence's label, oldest first."""
         names = self.files.names(f"labels/{safe_name(case_id)}")
-        return [self._version(name) for name in names if name.endswith(".json") and name.count("/") == 2]
+        return [self._version(name) for name in names if _ENTRY.fullmatch(name)]
 
     def submit(self, label: Label, after: int = 0) -> LabelVersion:
         """Add a label.
@@ -125,7 +135,7 @@ class LabelBook:
         flags: dict[str, list[Flag]] = {}
         for name in self.files.names("flags"):
             try:
-                entry = json.loads(self.files.read(name))
+                entry = parse_json(self.files.read(name))
                 case_id = str(entry["case_id"])
                 frames = tuple(int(frame) for frame in entry["frames"])
                 flag = Flag(int(entry["version"]), frames, str(entry["reason"]))
@@ -138,14 +148,16 @@ class LabelBook:
 
     def _log_damaged(self, name: str, error: Exception) -> None:
         if name not in self._damaged:
-            self._damaged.add(name)
+            self._damaged[name] = str(error)
             logger.warning("%s: %s is damaged and left out: %s", self.files.location, name, error)
 
     def _version(self, name: str) -> LabelVersion:
         if name not in self._known:
             try:
-                entry = json.loads(self.files.read(name))
+                entry = parse_json(self.files.read(name))
                 number, folder, meta = int(name[-9:-5]), str(entry["folder"]), entry["meta"]
+                if not re.fullmatch(re.escape(name.removesuffix(".json")) + r"-[A-Za-z0-9_-]{1,64}", folder):
+                    raise ValueError(f"expected the folder of this version, found {folder[:60]!r}")
             except (ValueError, KeyError, TypeError, RecursionError, OSError) as error:
                 raise InputError(f"{name}: expected a label's entry, found something else ({error!r:.200})") from None
             self._known[name] = LabelVersion(number, folder, meta_from_json(meta, name))
@@ -154,4 +166,4 @@ class LabelBook:
 
 def _newest(names: list[str]) -> dict[str, str]:
     """Case's folder -> name of its newest entry, of sorted names."""
-    return {name.split("/")[1]: name for name in names if name.endswith(".json") and name.count("/") == 2}
+    return {name.split("/")[1]: name for name in names if _ENTRY.fullmatch(name)}

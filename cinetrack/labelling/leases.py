@@ -8,11 +8,18 @@ The newest number counts. Taking, renewing and giving back all write the next on
 from __future__ import annotations
 
 import json
+import logging
+import re
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
 from cinetrack.labelling.store import AlreadyThere, WriteOnceFiles, safe_name
+from cinetrack.sequence.json_files import parse_json
+
+logger = logging.getLogger(__name__)
+
+_ENTRY = re.compile(r"leases/[^/]+/\d{4}\.json")  # others' files (.DS_Store, notes) are no leases
 
 DURATION_S = 30 * 60.0
 
@@ -76,23 +83,31 @@ class Leases:
 
     def held(self) -> dict[str, str]:
         """Case id -> holder, of all leases that have not expired."""
-        newest_names = {name.split("/")[1]: name for name in self._files.names("leases")}
+        newest_names = {name.split("/")[1]: name for name in self._names("leases")}
         leases = [self._read(name) for name in newest_names.values()]
         return {lease.case_id: lease.holder for lease in leases if lease is not None and lease.expires > self._now()}
 
     def _newest(self, case: str) -> Lease | None:
-        while names := self._files.names(f"leases/{case}"):
+        while names := self._names(f"leases/{case}"):
             lease = self._read(names[-1])
             if lease is not None:  # else replaced and removed between listing and reading
                 return lease
         return None
 
+    def _names(self, folder: str) -> list[str]:
+        return [name for name in self._files.names(folder) if _ENTRY.fullmatch(name)]
+
     def _read(self, name: str) -> Lease | None:
+        """None where it is gone; one that is damaged holds nothing any more, and keeps its number."""
+        number = int(name[-9:-5])
         try:
-            entry = json.loads(self._files.read(name))
+            entry = parse_json(self._files.read(name))
+            return Lease(str(entry["case_id"]), str(entry["holder"]), float(entry["expires"]), number)
         except FileNotFoundError:
             return None
-        return Lease(entry["case_id"], entry["holder"], entry["expires"], int(name[-9:-5]))
+        except (ValueError, KeyError, TypeError, RecursionError, OSError) as error:
+            logger.warning("%s: %s is damaged and counts as expired: %s", self._files.location, name, error)
+            return Lease("", "", 0.0, number)
 
     def _write(self, case_id: str, holder: str, expires: float, after: Lease | None) -> bool:
         number = 1 if after is None else after.number + 1
@@ -104,7 +119,7 @@ class Leases:
         except AlreadyThere:
             return False
         # Old numbers are removed, so one that was free may lie behind others' by now: only the newest is a lease.
-        if self._files.names(folder)[-1:] != [name]:
+        if self._names(folder)[-1:] != [name]:
             self._files.delete([name])
             return False
         if number > 1:

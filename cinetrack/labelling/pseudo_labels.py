@@ -29,6 +29,7 @@ from cinetrack.labelling.segmenters import segmenter_of
 from cinetrack.labelling.store import safe_name
 from cinetrack.labelling.track_scores import scores_json, scores_of
 from cinetrack.pipeline.model import Model
+from cinetrack.runs.failure import Failure
 from cinetrack.runs.jobs import OnFrame, OtherModelError
 from cinetrack.sequence import CaseFiles
 from cinetrack.sequence.atomic_write import write_text_atomically
@@ -55,6 +56,13 @@ def labelled_cases(cases: list[CaseFiles], book: LabelBook) -> list[LabelledCase
     current = book.all_current()
     found = [LabelledCase(case, current[case.case_id]) for case in cases if case.case_id in current]
     return [labelled for labelled in found if labelled.version.meta.kind == "label"]
+
+
+def damaged_labels(cases: list[CaseFiles], book: LabelBook) -> list[Failure]:
+    """The cases whose label cannot be read: they must not pass for cases that nobody has labelled."""
+    damaged = book.damaged()
+    names = {case.case_id: safe_name(case.case_id) for case in cases}
+    return [Failure(case_id, damaged[name]) for case_id, name in names.items() if name in damaged]
 
 
 @dataclass(frozen=True)

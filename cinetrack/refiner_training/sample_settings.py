@@ -22,8 +22,7 @@ class MaskSettings(Settings):
         low=0,
         high=1,
         help="share of the masks after the first, 0 to 1, that are changed as rare errors of a tracker would, so that "
-        "the "
-        "refiner learns to mend those too",
+        "the refiner learns to mend those too",
     )
     seed: int = setting(0, low=0, help="decides folds, changed masks and moved outlines")
     region_px: int | None = setting(

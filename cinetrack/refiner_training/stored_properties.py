@@ -11,6 +11,8 @@ import pickle
 from pathlib import Path
 from typing import Any
 
+import blosc2
+
 from cinetrack.errors import InputError
 
 _NUMPY = {
@@ -48,3 +50,15 @@ def check_properties(folder: Path) -> None:
             raise InputError(f"{path}: expected a sample's properties, found an unreadable file ({reason})") from None
         if not isinstance(content, dict):
             raise InputError(f"{path}: expected a sample's properties by name, found a {type(content).__name__}")
+
+
+def check_arrays(folder: Path) -> None:
+    """Raise InputError where an image or label that nnU-Net keeps beside the properties is no stored array."""
+    for path in sorted(folder.glob("*.b2nd")):
+        try:
+            found = blosc2.open(str(path), mode="r")  # which refuses arrays that would be calculated by code
+        except Exception as error:  # of many kinds, by what is wrong
+            reason = " ".join(str(error).split())[:200]
+            raise InputError(f"{path}: expected a sample's array, found an unreadable file ({reason})") from None
+        if not isinstance(found, blosc2.NDArray):
+            raise InputError(f"{path}: expected a sample's array, found a {type(found).__name__}")

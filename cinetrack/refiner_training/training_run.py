@@ -25,7 +25,7 @@ from cinetrack.refiner_training.nnunet import PlansManager, run_training
 from cinetrack.refiner_training.patient_folds import check_splits
 from cinetrack.refiner_training.planning import CONFIGURATION, FEWEST_STAGES, find_plans
 from cinetrack.refiner_training.pretrained import check_pretrained
-from cinetrack.refiner_training.stored_properties import check_properties
+from cinetrack.refiner_training.stored_properties import check_arrays, check_properties
 from cinetrack.refiner_training.trained_patients import FILE_NAME as TRAINED_PATIENTS
 from cinetrack.refiner_training.trained_patients import check_unseen
 from cinetrack.refiner_training.training_settings import TRAINER, TrainingSettings
@@ -88,6 +88,7 @@ def check_run(run: TrainingRun, folds: Sequence[Fold]) -> None:
         if count < run.gpus:
             raise InputError(f"--gpus: expected at most the {count} GPUs of this machine, found {run.gpus}")
     check_properties(samples)
+    check_arrays(samples)
     for fold in folds:
         folder = run.fold_folder(fold)
         if not run.resume and _has_checkpoint(folder):

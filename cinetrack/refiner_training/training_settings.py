@@ -36,8 +36,7 @@ class TrainingSettings(Settings):
         low=0,
         high=1,
         help="share of the patches, 0 to 1, that are sure to show the target; raise it where patches are much smaller "
-        "than "
-        "images, as the others are drawn anywhere",
+        "than images, as the others are drawn anywhere",
     )
     elastic_probability: float = setting(0.2, low=0, high=1, help="share of the samples that are deformed elastically")
     # The paper gives the probability only. batchgeneratorsv2's own defaults, a scale down to 0 and at most 0.2 px,

@@ -84,7 +84,7 @@ def image_facts(path: Path, wanted: str) -> tuple[tuple[int, int, int], np.dtype
     return image.shape, image.dtype
 
 
-def read_masks(path: Path, shape: tuple[int, int, int] | None = None) -> tuple[np.ndarray, ImageGeometry]:
+def read_masks(path: Path, shape: tuple[int, ...] | None = None) -> tuple[np.ndarray, ImageGeometry]:
     """Read a series of binary masks.
 
     Args:
@@ -184,12 +184,12 @@ def _binary(image: ImageFile) -> np.ndarray:
     return masks.astype(bool)
 
 
-def _check_shape(image: ImageFile, shape: tuple[int, int, int] | None) -> None:
+def _check_shape(image: ImageFile, shape: tuple[int, ...] | None) -> None:
     if shape is not None and image.shape != tuple(shape):
         raise InputError(f"{image.path}: expected masks of {_sizes(shape)}, found {_sizes(image.shape)}")
 
 
-def _sizes(shape: tuple[int, int, int]) -> str:
+def _sizes(shape: tuple[int, ...]) -> str:
     return f"{shape[0]} frames of {shape[1]} x {shape[2]} px"
 
 

@@ -10,14 +10,29 @@ from typing import Any
 from cinetrack.errors import InputError
 
 
+MOST_DIGITS = 300  # of a whole number: longer ones fit no float, and raise in the middle of a calculation
+
+
 def read_json(path: Path) -> Any:
     """Parse a json file. Raises InputError where it is missing, unreadable or not json."""
     try:
-        return json.loads(path.read_bytes())  # of bytes it tells the encoding, and passes over a byte-order mark
+        if path.exists() and not path.is_file():  # a named pipe would be waited for without end
+            raise InputError(f"{path}: expected a json file, found something else than a file")
+        return parse_json(path.read_bytes())
     except FileNotFoundError:
         raise InputError(f"{path}: expected a json file, found none") from None
     except (OSError, ValueError, RecursionError) as error:  # ValueError: no json, no UTF-8, or digits without end
         raise InputError(f"{path}: expected json, found something unreadable ({error})") from None
+
+
+def parse_json(content: bytes) -> Any:
+    """Parse json in any encoding that it may have, with a byte-order mark or without.
+
+    Raises:
+        ValueError: no json, or a whole number of more digits than any float holds.
+        RecursionError: nested without end.
+    """
+    return json.loads(content, parse_int=_whole_number)  # of bytes it tells the encoding
 
 
 def read_positive_number(path: Path, unit: str) -> float:
@@ -39,6 +54,12 @@ def read_word(path: Path, meaning: str) -> str:
     if not isinstance(value, str) or not value.strip() or not value.isprintable():
         raise InputError(f"{path}: expected a string ({meaning}), found {_short(value)}")
     return value
+
+
+def _whole_number(digits: str) -> int:
+    if len(digits) > MOST_DIGITS:
+        raise ValueError(f"a whole number of {len(digits)} digits instead of numbers of a usual size")
+    return int(digits)
 
 
 def _short(value: Any) -> str:

@@ -26,10 +26,13 @@ class LabelFiles:
 
 
 def images_in(folder: Path) -> list[Path]:
-    """The images in a folder, by their endings, sorted; none where there is no folder. Raises OSError."""
+    """The images in a folder, by their endings, sorted; none where there is no folder. Raises OSError.
+
+    What is there and cannot be read, a link to nowhere say, is among them: whoever reads it says so.
+    """
     if not folder.is_dir():
         return []
-    return images_among(path for path in folder.iterdir() if path.is_file() and not path.name.startswith("."))
+    return images_among(path for path in folder.iterdir() if not path.is_dir() and not path.name.startswith("."))
 
 
 def same_but_for_ending(path: Path) -> list[Path]:

@@ -4,7 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from threading import local
 from time import perf_counter
+
+
+class _Running(local):
+    """The stages that are under way, the innermost last, and since when that counts: of each thread its own."""
+
+    def __init__(self) -> None:
+        self.stages: list[str] = []
+        self.since = 0.0
 
 
 class StageClock:
@@ -21,23 +30,22 @@ class StageClock:
 
     def __init__(self) -> None:
         self.seconds: dict[str, float] = {}
-        self._running: list[str] = []
-        self._since = 0.0
+        self._running = _Running()
 
     @contextmanager
     def stage(self, name: str) -> Iterator[None]:
         """Count what is done within as the stage's."""
         self._charge()
-        self._running.append(name)
+        self._running.stages.append(name)
         self.seconds.setdefault(name, 0.0)
         try:
             yield
         finally:
             self._charge()
-            self._running.pop()
+            self._running.stages.pop()
 
     def _charge(self) -> None:
         now = perf_counter()
-        if self._running:
-            self.seconds[self._running[-1]] += now - self._since
-        self._since = now
+        if self._running.stages:
+            self.seconds[self._running.stages[-1]] += now - self._running.since
+        self._running.since = now

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import errno
 import json
 import shutil
 from pathlib import Path
@@ -305,3 +307,13 @@ def test_the_bundle_asked_for_comes_before_the_platforms_and_that_before_the_def
     (platform / "bundle.json").write_text("{")
     with pytest.raises(BundleError):  # a faulty upload must not silently run another model
         find_bundle()
+
+
+def test_a_full_disk_is_the_new_bundles_not_that_of_the_files_it_copies(tmp_path, monkeypatch):
+    def full(source, target):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(source))
+
+    monkeypatch.setattr(shutil, "copyfile", full)
+    with pytest.raises(OSError, match="No space left on device") as raised:
+        create_bundle(tmp_path / "new", "default")
+    assert raised.value.filename == str(tmp_path / "new") and not os.listdir(tmp_path)

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import gzip
+import struct
+import tracemalloc
+
 import numpy as np
 import pytest
 import SimpleITK as sitk
@@ -310,3 +314,42 @@ def write_as(ending: str, path, frames: np.ndarray) -> None:
         pages = [Image.fromarray((frame >> 4).astype(np.uint8)) for frame in frames]
         more = {} if ending == ".png" else {"save_all": True, "append_images": pages[1:]}
         pages[0].save(path, **more)
+
+
+def small_nifti_of(path, shape) -> None:
+    header = bytearray(352)
+    struct.pack_into("<i", header, 0, 348)
+    struct.pack_into("<8h", header, 40, len(shape), *shape, *[1] * (7 - len(shape)))
+    struct.pack_into("<hh", header, 70, 4, 16)  # int16
+    struct.pack_into("<8f", header, 76, *[1.0] * 8)
+    struct.pack_into("<f", header, 108, 352.0)
+    header[344:348] = b"n+1\0"
+    path.write_bytes(gzip.compress(bytes(header) + bytes(100)) if path.suffix == ".gz" else bytes(header) + bytes(100))
+
+
+def small_nrrd_of(path, sizes, encoding) -> None:
+    text = f"NRRD0004\ntype: short\ndimension: {len(sizes)}\nsizes: {' '.join(map(str, sizes))}\nendian: little\n"
+    kinds = " ".join(["domain"] * (len(sizes) - 1) + ["list"])
+    path.write_bytes(f"{text}kinds: {kinds}\nencoding: {encoding}\n\n".encode() + gzip.compress(bytes(100)))
+
+
+@pytest.mark.parametrize(
+    ("name", "write"),
+    [
+        ("a.nii", lambda path: small_nifti_of(path, (3000, 3000, 300))),
+        ("a.nii.gz", lambda path: small_nifti_of(path, (3000, 3000, 300))),
+        ("slices.nii", lambda path: small_nifti_of(path, (30, 30, 30000, 30000))),
+        ("a.nrrd", lambda path: small_nrrd_of(path, (3000, 3000, 300), "gzip")),
+        ("slices.nrrd", lambda path: small_nrrd_of(path, (30, 30, 10**9, 5), "gzip")),
+        ("raw.nrrd", lambda path: small_nrrd_of(path, (30, 30, 10**9, 5), "raw")),
+    ],
+)
+def test_a_small_file_that_promises_gigabytes_takes_no_memory(tmp_path, name, write, capsys):
+    write(tmp_path / name)
+    tracemalloc.start()
+    code = main(["import", str(tmp_path / name), "-o", str(tmp_path / "out"), *PICTURE_OPTIONS])
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    errors = capsys.readouterr().err.splitlines()
+    assert code == 2 and peak < 100e6
+    assert len(errors) == 1 and f"{name}: expected an image that fits its file" in errors[0], errors

@@ -8,6 +8,8 @@ import re
 import shutil
 import subprocess
 import sys
+import tracemalloc
+import zlib
 from pathlib import Path
 
 import numpy as np
@@ -28,6 +30,7 @@ from cinetrack.evaluation.metric_names import (
 )
 from cinetrack.evaluation.prediction_folder import find_predictions
 from cinetrack.sequence import CineSequence, find_cases
+from cinetrack.sequence.grand_challenge import OUTPUT_FILE
 from cinetrack.sequence.image_files import ImageGeometry, write_masks, write_series
 from cinetrack.sequence.trackrad_dataset import write_case
 
@@ -266,3 +269,30 @@ def test_a_record_cannot_name_a_case_outside_the_output(case_id, tmp_path):
     (output / "prediction.json").write_text(json.dumps({"case_id": case_id}))
     with pytest.raises(InputError, match="name of a folder"):
         find_predictions(output)
+
+
+@pytest.mark.parametrize("command", ["overlay", "gate"])
+@pytest.mark.parametrize("where", ["truth", "prediction"])
+def test_masks_of_another_size_are_refused_before_they_are_inflated(dataset, tmp_path, command, where, capfd):
+    predictions = tmp_path / "predictions"
+    assert main(["predict", str(dataset), "-o", str(predictions), "--model", str(REPOSITORY / "resources/static")]) == 0
+    packed = zlib.compressobj(9)
+    data = b"".join(packed.compress(bytes(1 << 20)) for _ in range(200)) + packed.flush()
+    folder = {"truth": dataset / "A_001/targets/A_001_labels.mha", "prediction": predictions / "A_001" / OUTPUT_FILE}
+    folder[where].write_bytes(
+        b"ObjectType = Image\nNDims = 3\nCompressedData = True\n"
+        + f"CompressedDataSize = {len(data)}\nDimSize = 200 1024 1024\nElementType = MET_UCHAR\n".encode()
+        + b"ElementDataFile = LOCAL\n"
+        + data
+    )
+    arguments = {
+        "overlay": [dataset / "A_001", "--prediction", predictions, "-o", tmp_path / "a.png"],
+        "gate": [predictions, "--truth", dataset],
+    }
+    capfd.readouterr()
+    tracemalloc.start()
+    code = main([command, *map(str, arguments[command])])
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    line = capfd.readouterr().err.splitlines()[-1]
+    assert code == 2 and peak < 50e6 and "expected masks of" in line and "1024 x 1024 px" in line, line

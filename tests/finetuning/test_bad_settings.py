@@ -43,7 +43,8 @@ def test_a_checkpoint_of_another_architecture_names_tensors_and_shapes(refused, 
 
 def test_a_checkpoint_without_weights(refused, discs, tmp_path):
     torch.save({"state_dict": {}}, tmp_path / "other.pt")
-    assert 'other.pt: expected SAM2 weights under the key "model"' in refused(data=discs, init=tmp_path / "other.pt")
+    line = refused(data=discs, init=tmp_path / "other.pt")
+    assert 'other.pt: expected weights under the key "model", found state_dict' in line
     (tmp_path / "text.pt").write_text("no checkpoint")
     assert "text.pt: expected a PyTorch checkpoint" in refused(data=discs, init=tmp_path / "text.pt")
 

@@ -6,6 +6,8 @@ import importlib.metadata
 import re
 import subprocess
 import sys
+import time
+from pathlib import Path
 
 import pytest
 import torch
@@ -108,3 +110,31 @@ def test_the_packages_are_those_that_the_extra_names():
     assert train == set(PACKAGES)
     assert not any(name in " ".join(project["dependencies"]) for name in PACKAGES)
     check_packages()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere it takes a second")
+def test_what_a_training_forks_ends_with_it_even_if_it_is_killed():
+    """As torch forks the processes that prepare clips."""
+    code = """
+import os, signal, time
+import cinetrack.finetuning.trainer as trainer
+from cinetrack.finetuning.run import train
+from omegaconf import OmegaConf
+
+class Killed:
+    def run(self):
+        if (child := os.fork()) == 0:
+            time.sleep(60)
+        os.write(3, str(child).encode())
+        os.kill(os.getpid(), signal.SIGKILL)
+
+trainer.FineTuningTrainer = Killed
+os.dup2(1, 3)
+train(OmegaConf.create({"trainer": {}, "scratch": {}}))
+"""
+    process = subprocess.run([sys.executable, "-c", code], stdout=subprocess.PIPE, timeout=60)
+    assert process.returncode == -9
+    child, until = Path(f"/proc/{int(process.stdout)}/stat"), time.monotonic() + 10
+    while child.exists() and child.read_text().rpartition(")")[2].split()[0] != "Z":
+        assert time.monotonic() < until, "the forked process lives on"
+        time.sleep(0.05)

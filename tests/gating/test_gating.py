@@ -167,3 +167,9 @@ def test_without_truth_the_command_needs_a_frame_rate_and_gives_the_duty_cycle(b
 def test_a_latency_that_is_no_number_is_named(breathing_case, capsys):
     assert main(["gate", str(breathing_case / "predictions"), "--frame-rate", "4", "--latencies", "soon"]) == 2
     assert "--latencies: expected milliseconds" in capsys.readouterr().err
+
+
+def test_an_output_that_cannot_be_written_is_noticed_before_the_work(tmp_path, capsys):
+    (tmp_path / "taken").mkdir()
+    assert main(["gate", str(tmp_path / "no predictions"), "-o", str(tmp_path / "taken")]) == 2
+    assert "taken: expected the name of a file to write, found a folder" in capsys.readouterr().err

@@ -28,6 +28,7 @@ def test_two_films_at_once_leave_the_servers_stderr_where_it_was(tmp_path, monke
                 first_has_left.wait(5)
         return writer(*arguments)
 
+    slow_writer.fourcc = writer.fourcc
     monkeypatch.setattr(cine_video.cv2, "VideoWriter", slow_writer)
     frames = [np.full((20, 16), value, np.uint16) for value in (10, 200)]
     before = os.fstat(2)

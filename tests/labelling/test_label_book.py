@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import io
+import json
 import struct
 import tracemalloc
 import zlib
@@ -249,3 +250,24 @@ def test_numbers_without_end_are_refused_in_one_line(name, document, digits):
     with pytest.raises(InputError, match=f"^x/{name}: expected") as caught:
         Label.from_files(files, "x")
     assert len(str(caught.value)) < 400 and "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("folder", ["../../outside", "/etc", "", "labels/B/0001-ab", "x" * 3000])
+def test_an_entry_leads_to_its_own_versions_folder_alone(tmp_path, folder):
+    files = open_files(str(tmp_path))
+    book = LabelBook(files)
+    entry = {"folder": folder, "meta": dataclasses.asdict(META)}
+    files.create("labels/A/0001.json", {"labels/A/0001.json": json.dumps(entry).encode()})
+    assert book.all_current() == {} and list(book.damaged()) == ["A"]
+    with pytest.raises(InputError, match=r"labels/A/0001.json: expected a label's entry"):
+        book.current("A")
+
+
+@pytest.mark.parametrize("name", ["._0001.json", ".DS_Store", "note.json", "zzz.json", "00012.json"])
+def test_others_files_among_the_versions_are_none(tmp_path, name):
+    files = open_files(str(tmp_path))
+    book = LabelBook(files)
+    version = book.submit(label())
+    place = version.folder.rpartition("/")[0]
+    files.create(f"{place}/{name}", {f"{place}/{name}": b"x"})
+    assert book.current("A 1/ü") == version and book.history("A 1/ü") == [version] and book.damaged() == {}

@@ -117,6 +117,15 @@ def test_others_hidden_files_and_folders_stay_and_the_store_is_only_read(tmp_pat
     assert not (tmp_path / "nowhere").exists()
 
 
+def test_a_label_that_cannot_be_read_does_not_pass_for_none(tmp_path, dataset, store):
+    (store / "labels/A_001/0001.json").write_text("1" * 5000)
+    out = tmp_path / "pseudo"
+    arguments = (dataset, "--store", store, "-o", out, "--model", REPOSITORY / "resources" / "static")
+    code, stdout, stderr = finish(command(*arguments))
+    assert code == 2 and "error: A_001: labels/A_001/0001.json: expected a label's entry" in stderr, stderr
+    assert json.loads(stdout)["failed"] == 1 and (out / "B_002/meta.json").exists()
+
+
 def test_processes_share_the_work_and_one_bad_sequence_stops_nothing(tmp_path, dataset, store, moving_disc):
     series = dataset / "A_001" / "images" / "A_001_frames.mha"
     series.write_bytes(series.read_bytes()[:-100])

@@ -85,7 +85,7 @@ def test_a_box_outside_the_frame_is_refused(classical, moving_disc):
 def test_sam2_embeds_a_frame_once_for_all_its_boxes(monkeypatch, moving_disc):
     calls = []
     embed = Sam2Source._embed
-    monkeypatch.setattr(Sam2Source, "_embed", lambda self, pixels: calls.append(1) or embed(self, pixels))
+    monkeypatch.setattr(Sam2Source, "_embed", lambda self, *given: calls.append(1) or embed(self, *given))
     model = load_model(open_bundle(RESOURCES / "training/sam2-mini"), "cpu")
     begun = Sam2Segmenter(model.chain).begin(moving_disc[0][0])
     found = [begun.segment(box) for box in (BOX, BoxPrompt(10, 10, 45, 45), BOX)]

@@ -181,3 +181,18 @@ def test_progress_and_the_last_one_are_told_apart_by_user(queue):
     assert queue.progress("anna") == Progress(2, 2, 100) and queue.progress() == Progress(3, 3, 150)
     assert queue.latest_of("anna").meta.case_id == "C" and queue.latest_of("carl") is None
     assert dataclasses.asdict(queue.progress("carl")) == {"sequences": 0, "patients": 0, "frames": 0}
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [b"1" * 5000, b"[]", b"{}", b"\xff", b'{"case_id": "A", "holder": "x", "expires": "soon"}',
+     b'{"case_id": "A", "holder": "x", "expires": ' + b"1" * 400 + b"}"],
+)  # fmt: skip
+def test_a_damaged_lease_holds_nothing_and_stops_nobody(tmp_path, clock, damage):
+    files = open_files(str(tmp_path))
+    files.create("leases/A/0003.json", {"leases/A/0003.json": damage})
+    files.create("leases/.DS_Store", {"leases/.DS_Store": damage})
+    leases = Leases(files, now=clock)
+    assert leases.held() == {} and leases.holder_of("A") is None
+    assert leases.take("A", "anna") and leases.held() == {"A": "anna"}
+    assert not leases.take("A", "ben")

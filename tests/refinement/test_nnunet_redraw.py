@@ -44,7 +44,8 @@ def test_each_target_is_redrawn_from_its_own_last_masks_before_they_were_redrawn
         for found, tracked, redrawing in zip(session.results, tracking.results, by_hand, strict=True):
             expected = fill_holes(redrawing.step(frame, tracked.mask))
             np.testing.assert_array_equal(found.mask, expected)
-            np.testing.assert_array_equal(found.logits, tracked.logits)  # those before post-processing
+            # Those before post-processing; OpenCV rounds the last digit by where an array begins in memory.
+            np.testing.assert_allclose(found.logits, tracked.logits, rtol=1e-5, atol=1e-5)
             assert (found.mask != tracked.mask).any()
     assert session.seconds["nnunet redraw"] > 0
 

@@ -113,6 +113,17 @@ def test_a_samples_properties_run_no_code(kind, planned, tmp_path, capsys):
     assert not (tmp_path / "EXECUTED").exists() and not (tmp_path / "results").exists()
 
 
+@pytest.mark.parametrize("damage", ["garbage", "cut off", "empty"])
+def test_a_samples_array_that_cannot_be_read_is_named_before_training(damage, planned, tmp_path, capsys):
+    preprocessed = Path(shutil.copytree(planned.preprocessed_root, tmp_path / "preprocessed"))
+    path = sorted((preprocessed / planned.name / f"{SMALL_PLANS}_2d").glob("*_seg.b2nd"))[1]
+    content = path.read_bytes()
+    path.write_bytes({"garbage": b"garbage", "cut off": content[: len(content) // 2], "empty": b""}[damage])
+    assert train(planned, tmp_path / "results", "--preprocessed", str(preprocessed)) == 2
+    (line,) = [line for line in capsys.readouterr().err.splitlines() if line.startswith("error:")]
+    assert f"{path}: expected a sample's array" in line and not (tmp_path / "results").exists()
+
+
 @pytest.mark.parametrize("protocol", range(3, pickle.HIGHEST_PROTOCOL + 1))
 def test_properties_as_nnunet_writes_them_are_read(protocol, tmp_path):
     locations = {1: np.arange(12).reshape(3, 4), (0, 1): np.zeros((0, 4), np.int64)}

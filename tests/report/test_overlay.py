@@ -86,4 +86,4 @@ def test_what_cannot_be_drawn_is_reported(dataset, prediction, tmp_path, capfd, 
 def test_a_prediction_of_another_shape_is_refused(dataset, moving_disc, tmp_path, capfd):
     write_prediction(tmp_path / "short", "A_001", moving_disc[1][:6])
     assert overlay(dataset, tmp_path / "x.gif", "--prediction", str(tmp_path / "short")) == 2
-    assert "prediction: expected masks of the frames' (8, 72, 56)" in capfd.readouterr().err
+    assert "output.mha: expected masks of 8 frames of 72 x 56 px, found 6 frames" in capfd.readouterr().err

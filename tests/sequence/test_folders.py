@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from pathlib import Path
 
@@ -9,6 +10,7 @@ import numpy as np
 import pytest
 
 from cinetrack.errors import InputError
+from cinetrack.runs.record import read_record
 from cinetrack.sequence import CineSequence, find_cases, read_input_folder
 from cinetrack.sequence.grand_challenge import write_output
 from cinetrack.sequence.image_files import ImageGeometry, read_masks, read_series, write_masks, write_series
@@ -195,3 +197,35 @@ def test_series_and_labels_of_a_kind_that_is_not_read_are_named(dataset, ending)
     (folder / "images/A_001_frames.mha").rename(folder / f"images/A_001_frames{ending}")
     with pytest.raises(InputError, match=f"A_001_frames{ending}: expected a cine-MR series in one of .mha"):
         find_cases(dataset)[0].read_case()
+
+
+def test_a_pipe_in_a_files_place_is_not_waited_for(dataset):
+    rate = dataset / "A_001" / "frame-rate.json"
+    rate.unlink()
+    os.mkfifo(rate)
+    with pytest.raises(InputError, match=r"frame-rate.json: expected a json file, found something else than a file"):
+        find_cases(dataset)[0].frame_rate_hz()
+
+
+def test_labels_that_lead_nowhere_are_reported_not_passed_over(dataset):
+    targets = dataset / "A_001" / "targets"
+    (targets / "A_001_labels_2.mha").symlink_to("nowhere.mha")
+    os.mkfifo(targets / "A_001_labels_3.mha")
+    (targets / "A_001_labels_4.mha").mkdir()  # a folder is no file that anybody meant
+    case = find_cases(dataset)[0]
+    assert sorted(case.observer_labels) == ["2", "3"]
+    for observer in "23":
+        with pytest.raises(InputError, match=rf"A_001_labels_{observer}.mha: expected a mask, found no such file"):
+            case.read_labels(observer)
+    (targets / "A_001_labels.mha").unlink()
+    (targets / "A_001_labels.mha").symlink_to("nowhere.mha")
+    with pytest.raises(InputError, match=r"A_001_labels.mha: expected a mask, found no such file"):
+        find_cases(dataset)[0].read_labels()
+
+
+@pytest.mark.parametrize("digits", [301, 4000, 5000])
+def test_whole_numbers_without_end_are_refused_wherever_json_is_read(tmp_path, digits):
+    path = tmp_path / "prediction.json"
+    path.write_text('{"seconds": {"total": ' + "9" * digits + "}}")
+    with pytest.raises(InputError, match=rf"prediction.json: expected json.*whole number of {digits} digits"):
+        read_record(tmp_path)

@@ -91,6 +91,20 @@ def test_sessions_of_one_model_run_side_by_side_in_threads(model, drifting_serie
             np.testing.assert_allclose(other_iou, iou, rtol=0, atol=1e-4)
 
 
+def test_copies_of_a_session_go_on_in_threads(model, drifting_series):
+    frames, masks = drifting_series
+    session = model.start(frames[0], masks[0])
+    session.step(frames[1])
+
+    def tracked(twin) -> list[np.ndarray]:
+        return [twin.step(frame).logits for frame in frames[2:6]]
+
+    expected = tracked(session.copy())
+    with ThreadPoolExecutor(4) as pool:
+        for found in pool.map(tracked, [session.copy() for _ in range(4)]):
+            np.testing.assert_allclose(found, expected, rtol=0, atol=1e-3)
+
+
 def test_a_copied_session_goes_on_exactly_as_the_original_whatever_happens_to_the_other(model, drifting_series):
     frames, masks = drifting_series
     original = model.start(frames[0], [MaskPrompt(masks[0]), MaskPrompt(np.roll(masks[0], (-22, 14), axis=(0, 1)))])

@@ -15,7 +15,7 @@ from cinetrack.clinic.source_record import SourceRecord, read_source_record, rec
 from cinetrack.errors import InputError
 from cinetrack.evaluation.prediction_folder import find_predictions, prediction_file
 from cinetrack.runs.record import read_record
-from cinetrack.sequence.image_files import read_index_masks, read_series
+from cinetrack.sequence.image_files import image_facts, read_index_masks, read_series
 from cinetrack.sequence.trackrad_dataset import CaseFiles, find_cases
 
 LONGEST_NAME = 64  # of DICOM's long strings, in which a backslash would part two values
@@ -116,10 +116,11 @@ def _case_of(folder: Path, case_id: str, dataset: Path | None) -> CaseFiles:
 
 def _read(folder: Path, case: CaseFiles, names: Sequence[str]) -> PredictedCase:
     path = prediction_file(folder)
-    labels, _ = read_index_masks(path)
     frames, geometry = read_series(case.series_path)
-    if labels.shape != frames.shape:
-        raise InputError(f"{path}: expected masks of {frames.shape} frames, rows and columns, found {labels.shape}")
+    shape = image_facts(path, "masks of objects")[0]
+    if shape != frames.shape:  # from the header: what does not belong here is not inflated
+        raise InputError(f"{path}: expected masks of {frames.shape} frames, rows and columns, found {shape}")
+    labels, _ = read_index_masks(path)
     record = read_source_record(record_path(case.folder, case.scan))
     count = max(1, int(labels.max()))
     if names and len(names) < count:

@@ -6,6 +6,7 @@ Axes are (column, row, slice, time), or (column, row, time) where there are thre
 from __future__ import annotations
 
 import functools
+import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ from cinetrack.clinic.grid import Grid
 from cinetrack.clinic.importing.affine import grid_of_affine
 from cinetrack.clinic.importing.found_series import FoundSeries
 from cinetrack.clinic.importing.pixel_values import check_frame_size
+from cinetrack.clinic.importing.unfolding import check_promise, in_one_line
 from cinetrack.clinic.packages import clinic_package
 from cinetrack.errors import InputError
 
@@ -43,6 +45,7 @@ def _series_of(path: Path) -> list[FoundSeries]:
         raise InputError(f"{path}: expected real numbers, found {image.get_data_dtype()}")
     columns, rows, count = shape[0], shape[1], shape[-1]
     check_frame_size(path, rows, columns)
+    check_promise(path, math.prod(shape) * image.get_data_dtype().itemsize, path.name.lower().endswith(".gz"))
     slices = shape[2] if len(shape) == 4 else 1
     times = _times(image, count) if len(shape) == 4 else None
     notes = () if len(shape) == 4 or count == 1 else ("three axes: the last one is taken as time",)
@@ -94,7 +97,9 @@ def _read(path: Path, index: int | None) -> np.ndarray:
     try:
         values = np.asanyarray(image.dataobj if index is None else image.dataobj[:, :, index, :])
     except Exception as error:  # zlib's, the operating system's and nibabel's own
-        raise InputError(f"{path}: expected a NIfTI image, found a damaged or cut off file ({error})") from None
+        raise InputError(
+            f"{path}: expected a NIfTI image, found a damaged or cut off file ({in_one_line(error)})"
+        ) from None
     frames = np.ascontiguousarray(values.transpose(2, 1, 0))
     return frames.astype(np.float32) if frames.dtype == np.float64 else frames
 
@@ -104,4 +109,6 @@ def _open(path: Path) -> Any:
     try:
         return nibabel.load(path)
     except Exception as error:  # of many kinds, by what is wrong
-        raise InputError(f"{path}: expected a NIfTI image, found a file that cannot be read ({error})") from None
+        raise InputError(
+            f"{path}: expected a NIfTI image, found a file that cannot be read ({in_one_line(error)})"
+        ) from None

@@ -7,6 +7,7 @@ the first runs along rows, the second along columns, and each position on a thir
 from __future__ import annotations
 
 import functools
+import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ from cinetrack.clinic.grid import Grid
 from cinetrack.clinic.importing.affine import grid_of_affine
 from cinetrack.clinic.importing.found_series import FoundSeries
 from cinetrack.clinic.importing.pixel_values import check_frame_size
+from cinetrack.clinic.importing.unfolding import check_promise, in_one_line
 from cinetrack.clinic.packages import clinic_package
 from cinetrack.errors import InputError
 
@@ -50,6 +52,7 @@ def _series_of(path: Path) -> list[FoundSeries]:
     space_axes = [axis for axis in range(len(sizes)) if axis != time_axis]
     columns, rows = (sizes[axis] for axis in space_axes[:2])
     check_frame_size(path, rows, columns)
+    _check_data(path, header)
     count = sizes[time_axis]
     times = _times(header, time_axis, count)
     slices = sizes[space_axes[2]] if len(space_axes) == 3 else 1
@@ -67,6 +70,24 @@ def _series_of(path: Path) -> list[FoundSeries]:
         )
         for index in range(slices)
     ]
+
+
+def _check_data(path: Path, header: dict[str, Any]) -> None:
+    """Raise InputError where the data are shorter than promised, or would unfold to far more than they hold."""
+    beside = path.parent / str(header.get("data file", header.get("datafile", "")))
+    data = beside if beside.is_file() else path
+    encoding = str(header.get("encoding", "raw")).lower()
+    each = 1 if encoding in ("ascii", "text", "txt") else _bytes_each(str(header.get("type", "")))
+    promised = each * math.prod(int(size) for size in header["sizes"])
+    check_promise(data, promised, encoding in ("gz", "gzip", "bz2", "bzip2"))
+
+
+def _bytes_each(number_type: str) -> int:
+    """Of NRRD's many names for number types."""
+    for size, names in ((8, ("long", "double", "64")), (4, ("float", "32")), (2, ("short", "16")), (1, ("char", "8"))):
+        if any(name in number_type for name in names):
+            return size
+    return 4  # int, by any name
 
 
 def _time_axis(path: Path, header: dict[str, Any], dimensions: int) -> tuple[int, tuple[str, ...]]:
@@ -132,7 +153,9 @@ def _read(path: Path, time_axis: int, index: int) -> np.ndarray:
     try:
         values, _ = nrrd.read(str(path))
     except Exception as error:  # zlib's, the operating system's and pynrrd's own
-        raise InputError(f"{path}: expected a NRRD image, found a damaged or cut off file ({error})") from None
+        raise InputError(
+            f"{path}: expected a NRRD image, found a damaged or cut off file ({in_one_line(error)})"
+        ) from None
     values = np.moveaxis(values, time_axis, 0)  # (time, column, row[, slice])
     if values.ndim == 4:
         values = values[..., index]
@@ -150,5 +173,7 @@ def _header(path: Path) -> dict[str, Any]:
         if len(header["sizes"]) != int(header["dimension"]):
             raise ValueError(f"{header['dimension']} axes, but {len(header['sizes'])} sizes")
     except Exception as error:  # of many kinds, by what is wrong
-        raise InputError(f"{path}: expected a NRRD image, found a header that cannot be read ({error})") from None
+        raise InputError(
+            f"{path}: expected a NRRD image, found a header that cannot be read ({in_one_line(error)})"
+        ) from None
     return header

@@ -8,6 +8,7 @@ little between frames.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from threading import Lock
 
 import cv2
 import numpy as np
@@ -59,6 +60,7 @@ class FlowSearch:
         self._low, high = np.percentile(self._numbers.values(first_frame), WINDOW_PERCENTILES)
         self._gain, _ = gain_8bit(float(self._low), float(high))
         self._settings, self._search = settings, _dis(settings)
+        self._in_use = Lock()  # OpenCV's search has buffers of its own; copies of a session may be in several threads
         self.grid = pixel_grid(self._shape)
 
     def prepared(self, frame: np.ndarray) -> np.ndarray:
@@ -79,7 +81,8 @@ class FlowSearch:
         if start is None:  # a search that was given a start before would begin with what is left of that
             # OpenCV takes None for no start; its types do not know.
             return _dis(self._settings).calc(latest, reference, None)  # type: ignore[call-overload]
-        return self._search.calc(latest, reference, start.copy())  # which changes what it is given
+        with self._in_use:
+            return self._search.calc(latest, reference, start.copy())  # which changes what it is given
 
     def on_reference(self, flow: np.ndarray) -> np.ndarray:
         """Where on the reference the latest frame's pixels lie: (H, W, 2) float32, (column, row) in px."""

@@ -122,7 +122,8 @@ def build_network(config: str, folder: Path, weights: Mapping[str, Any] | None =
         BundleError: as `read_architecture`, or a network that cannot be built, or that is larger than the weights.
     """
     model = read_architecture(config, folder)
-    with BuildLimit(folder / config, weights) as limit:
+    # Of sam2's own configurations the sizes are known; what does not fit one is told tensor by tensor.
+    with BuildLimit(folder / config, None if is_published_config(config) else weights) as limit:
         try:
             network = instantiate(model, _recursive_=True)
         except Exception as error:  # hydra wraps whatever a constructor raises
