@@ -58,7 +58,7 @@ class WindowSettings(Settings):
         NnunetSettings.window,
         low=1,
         unit="frames",
-        help="frames that the refiner sees, the latest included; by default as in the paper",
+        help="frames that the refiner sees, the latest included; the paper has 5",
     )
     every: int = setting(
         1,

@@ -28,7 +28,7 @@ def test_an_outline_moves_by_no_more_than_it_may(greatest_px, seed):
     assert outside[moved].max() <= far and inside[~moved].max() <= far
 
 
-def test_habits_differ_in_size_and_shape():
+def test_the_moved_outlines_of_cases_differ_in_size_and_shape():
     areas = [
         biased(DISC[None], outline_bias(DISC, 3, np.random.default_rng(seed))).sum() / DISC.sum() for seed in range(40)
     ]
