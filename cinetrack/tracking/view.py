@@ -50,9 +50,12 @@ class View:
         rows, columns = region.rows, region.columns
         key = (rows.start, rows.stop, columns.start, columns.stop)
         if key not in self._parts:
+            whole = (
+                self._read
+            )  # and not self: a part that held its whole would keep both until the garbage collector comes
 
             def read(box: Box) -> np.ndarray:
-                return self._read((_within(rows, box[0]), _within(columns, box[1])))
+                return whole((_within(rows, box[0]), _within(columns, box[1])))
 
             self._parts[key] = View(self.index, region.shape, read)
         return self._parts[key]

@@ -13,7 +13,7 @@ from pathlib import Path
 import torch
 
 from cinetrack.cli.main import main
-from cinetrack.finetuning import run_log, trainer
+from cinetrack.finetuning import run_log
 
 
 def kill_at_step(number: int) -> None:
@@ -34,14 +34,14 @@ def kill_while_writing(name: str, epoch: int) -> None:
     """With half of a checkpoint on disk."""
     save = torch.save
 
-    def half(checkpoint, path):
-        if f".{name}." not in Path(path).name or checkpoint["epoch"] != epoch:
-            return save(checkpoint, path)
-        save(checkpoint, path)
-        os.truncate(path, os.path.getsize(path) // 2)
-        return _die()
+    def half(checkpoint, file):
+        save(checkpoint, file)
+        if f".{name}." in Path(file.name).name and checkpoint["epoch"] == epoch:
+            file.flush()
+            os.truncate(file.name, os.path.getsize(file.name) // 2)
+            _die()
 
-    trainer.torch.save = half
+    torch.save = half
 
 
 def _die() -> None:
