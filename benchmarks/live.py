@@ -23,6 +23,10 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
+from cinetrack.process_environment import settle_threads  # noqa: E402
+
+settle_threads()  # as the command does, before anything imports torch
+
 import numpy as np  # noqa: E402
 from machine import cores, device_name  # noqa: E402
 
