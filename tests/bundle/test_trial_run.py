@@ -102,7 +102,7 @@ PLANS = {
     "wide stages": (lambda p: architecture(p).update(features_per_stage=[9000] * 5), "a network of at most"),
     "deep stages": (lambda p: architecture(p).update(n_conv_per_stage=[10_000] * 5), "a network of at most"),
     "a list without end": (lambda p: architecture(p).update(strides=[[2, 2]] * 100_000), "at most 256 entries"),
-    "a long number": (lambda p: configuration(p).update(batch_size=10**4000), "whole number of 13288 bits"),
+    "a long number": (lambda p: configuration(p).update(batch_size=10**4000), "whole number of 4001 digits"),
     "itself as parent": (lambda p: configuration(p).update(inherits_from="2d"), "found one it cannot use"),
 }
 

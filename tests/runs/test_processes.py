@@ -79,7 +79,7 @@ def test_a_killed_phantom_leaves_no_worker_and_goes_on_where_it_was(tmp_path):
     wait_for(lambda: hidden(tmp_path), process)  # in the middle of a case
     kill_and_expect_no_orphans(process, workers_of(process, 2))
     done = {path.parent: path.stat().st_mtime_ns for path in tmp_path.glob("P3_*/phantom.json")}
-    assert hidden(tmp_path) and len(done) < 3
+    assert len(done) < 3  # a draft may have been finished between the look and the kill
     again = start(*command, "--workers", 2)
     assert again.wait(120) == 0, again.stderr.read()
     assert not hidden(tmp_path)
