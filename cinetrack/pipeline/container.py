@@ -64,7 +64,7 @@ def run(input_folder: Path, output_folder: Path, model_folder: Path | None = Non
 
 
 def _say(what: str, value: str) -> None:
-    print(f"{what + ':':<13}{value}", flush=True)
+    print(f"{what + ':':<12} {value}", flush=True)
 
 
 def _device_name(device: str) -> str:
