@@ -4,8 +4,7 @@
     python benchmarks/live.py memory       28,800 frames (an hour at 8 Hz) as fast as they are tracked
 
 No medical device: research and simulation. Both run what `cinetrack stream` runs: source, session, prediction, gate,
-    log, and the masks written at the
-end. A phantom case is played forwards and backwards.
+log, and the masks written at the end. A phantom case is played forwards and backwards.
 """
 
 from __future__ import annotations

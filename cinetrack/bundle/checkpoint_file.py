@@ -17,9 +17,8 @@ from typing import Any, BinaryIO
 import torch
 
 from cinetrack.errors import InputError
+from cinetrack.runs.failure import NO_ROOM
 from cinetrack.sequence.atomic_write import atomic_path
-
-_NO_SPACE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 def save_checkpoint(content: dict[str, Any], target: Path) -> None:
@@ -54,7 +53,7 @@ def _explained(target: Path) -> Iterator[None]:
     except (OSError, RuntimeError) as error:
         cause: BaseException | None = error
         while cause is not None:
-            if isinstance(cause, OSError) and cause.errno in _NO_SPACE:
+            if isinstance(cause, OSError) and cause.errno in NO_ROOM:
                 raise InputError(
                     f"{target}: expected room for a checkpoint, found no space left on the device "
                     f"({os.strerror(cause.errno)}); the one before, if any, is kept"

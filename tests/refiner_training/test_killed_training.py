@@ -5,11 +5,11 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import psutil
 import pytest
+from killed_processes import kill_and_expect_no_orphans
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -24,20 +24,5 @@ def test_a_killed_training_leaves_no_process(planned, tmp_path, folds, processes
     training = subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True)
     assert training.stderr.readline().startswith("fold ")  # an epoch is done: all processes are at work
     started = psutil.Process(training.pid).children(recursive=True)
-    training.kill()
-    training.wait()
     assert len(started) >= processes
-    deadline = time.monotonic() + 20
-    while (alive := [process for process in started if is_alive(process)]) and time.monotonic() < deadline:
-        time.sleep(0.1)
-    for process in alive:
-        process.kill()
-    assert not alive
-
-
-def is_alive(process: psutil.Process) -> bool:
-    """Whether it runs; one that has ended may stay a zombie."""
-    try:
-        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
-    except psutil.NoSuchProcess:
-        return False
+    kill_and_expect_no_orphans(training, started)

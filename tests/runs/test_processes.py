@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 import psutil
 import pytest
+from killed_processes import kill_and_expect_no_orphans
 from prediction_writing import write_prediction
 
 from cinetrack.errors import InputError
@@ -48,25 +49,6 @@ def workers_of(process: subprocess.Popen, count: int) -> list[psutil.Process]:
         return workers if len(workers) >= count else []
 
     return wait_for(found, process)
-
-
-def kill_and_expect_no_orphans(process: subprocess.Popen, workers: list[psutil.Process]) -> None:
-    process.send_signal(signal.SIGKILL)
-    process.wait()
-    deadline = time.monotonic() + 20
-    while (alive := [worker for worker in workers if is_alive(worker)]) and time.monotonic() < deadline:
-        time.sleep(0.05)
-    for worker in alive:
-        worker.kill()
-    assert not alive
-
-
-def is_alive(process: psutil.Process) -> bool:
-    """Whether it runs; one that has ended stays a zombie where nobody asks how it ended."""
-    try:
-        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
-    except psutil.NoSuchProcess:
-        return False
 
 
 def hidden(folder: Path) -> list[str]:
